@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a message costs behind parallelize(), and what follows from it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace parallelize {
+
+// A moving average of nanoseconds per message.  Any thread; a lost update
+// between two threads only delays the average, so all accesses are relaxed.
+class CostEstimate
+{
+public:
+  // Waking a sleeping thread is worth it from so much work on.
+  static constexpr std::uint32_t wake_up_ns = 20'000;
+
+  void sample(std::uint64_t nanoseconds)
+  {
+    const std::uint32_t value = nanoseconds < max_ns ? static_cast<std::uint32_t>(nanoseconds) : max_ns;
+    const std::uint32_t old = average_.load(std::memory_order_relaxed);
+    const std::uint32_t average = old ? old + (static_cast<std::int64_t>(value) - old) / weight : value;
+    average_.store(average ? average : 1, std::memory_order_relaxed);
+
+    const bool was_cheap = cheap_.load(std::memory_order_relaxed);
+    const bool is_cheap = average < (was_cheap ? leave_cheap_ns : enter_cheap_ns);
+    if (was_cheap != is_cheap)
+      cheap_.store(is_cheap, std::memory_order_relaxed);
+  }
+
+  // A hand-over would cost more than the message does.  False until known.
+  bool cheap() const { return cheap_.load(std::memory_order_relaxed); }
+
+  // So slow that looking at the clock after each message is not felt.
+  bool slow() const
+  {
+    const std::uint32_t ns = average_.load(std::memory_order_relaxed);
+    return ns == 0 || ns > 20'000;
+  }
+
+  // How many of `messages` messages are worth waking one thread for.
+  unsigned per_wake_up() const
+  {
+    const std::uint32_t ns = average_.load(std::memory_order_relaxed);
+    return ns == 0 || ns >= wake_up_ns ? 1 : wake_up_ns / ns;
+  }
+
+private:
+  static constexpr std::uint32_t max_ns = 2'000'000'000;
+  static constexpr std::int64_t weight = 8;
+  static constexpr std::uint32_t enter_cheap_ns = 1'000;
+  static constexpr std::uint32_t leave_cheap_ns = 1'600;
+
+  std::atomic<std::uint32_t> average_{0};   // 0: unknown
+  std::atomic<bool> cheap_{false};
+};
+
+}

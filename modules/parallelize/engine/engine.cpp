@@ -1,0 +1,769 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// How a message travels:
+//
+//   producer: accept, enqueue .. enqueue, close      a batch of one thread
+//             └─ hand_over: strand, run queue, wake
+//   runner:   take a group of tasks from the run queue (or steal half of
+//             another worker's), run each strand, publish, then release or
+//             requeue the strands
+//
+// The publish comes before a strand is given up: destinations collect messages
+// per thread, so what a strand forwarded on this thread must be visible before
+// another thread may forward its next message.
+
+#include "engine.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+using namespace parallelize;
+
+namespace {
+
+// Strands are cheap and a shared one is not: two unrelated keys on one strand
+// wait for each other.
+constexpr std::size_t strands_per_worker = 128;
+constexpr std::size_t max_strands = 16384;
+
+// At most so many tasks are taken from the run queue at once.  Enough to make
+// its lock and the publish rare, few enough to be spread among the workers.
+constexpr std::size_t max_group = 32;
+
+// A runner publishes at least this often, so that what is done becomes visible
+// even if the next message takes long.
+constexpr std::uint64_t slice_ns = 2'000'000;
+constexpr unsigned messages_per_clock = 32;
+
+constexpr unsigned time_one_in = 8;         // messages forwarded directly
+constexpr unsigned watch_one_in = 16;       // keys
+constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
+constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
+
+}
+
+/* ------------------------------------------------------------------------
+ * Set-up and end
+ * ------------------------------------------------------------------------ */
+
+parallelize_producer::parallelize_producer(parallelize_engine &engine)
+  : engine(engine), nodes(engine.slabs_)
+{
+}
+
+parallelize_engine::parallelize_engine(const ParallelizeEngineOptions &options,
+                                       const ParallelizeCallbacks &callbacks, void *user_data)
+  : options_(options), callbacks_(callbacks), user_data_(user_data),
+    help_until_(options.prefetch - options.prefetch / 4),
+    hash_(options.seed[0], options.seed[1])
+{
+  const std::size_t strands =
+    options.keyed ? std::min(max_strands, std::bit_ceil(options.workers * strands_per_worker)) : 1;
+  strand_mask_ = strands - 1;
+  strands_ = std::make_unique<Strand[]>(strands);
+  for (unsigned i = 0; i < options.workers; i++)
+    workers_.push_back(std::make_unique<Worker>(slabs_));
+  idle_.reserve(options.workers);
+}
+
+parallelize_engine::~parallelize_engine()
+{
+  while (ParallelizeProducer *producer = free_producers_)
+    {
+      free_producers_ = producer->next_free;
+      delete producer;
+    }
+}
+
+void
+parallelize_engine::start()
+{
+  std::lock_guard lock(mutex_);
+  alive_ = options_.workers;
+  stopping_.store(false);
+}
+
+void
+parallelize_engine::stop()
+{
+  stopping_.store(true);
+  wake_all();
+}
+
+void
+parallelize_engine::abandon_worker()
+{
+  std::lock_guard lock(mutex_);
+  alive_--;
+}
+
+/* ------------------------------------------------------------------------
+ * The producer's thread
+ * ------------------------------------------------------------------------ */
+
+ParallelizeProducer *
+parallelize_engine::open(unsigned flags)
+{
+  ParallelizeProducer *producer = nullptr;
+  {
+    std::lock_guard lock(producers_mutex_);
+    if ((producer = free_producers_))
+      free_producers_ = producer->next_free;
+  }
+  if (!producer)
+    producer = new ParallelizeProducer(*this);
+  producer->flags = flags;
+  producer->solo_refused = false;
+
+  // The last worker ends when it finds, under the lock, that stop() was called
+  // and no producer is open.  Both sides are sequentially consistent: either it
+  // sees this increment and stays for our batch, or we see stopping_ and ask,
+  // under the lock, whether it has gone.
+  open_.fetch_add(1);
+  producer->direct = false;
+  if (stopping_.load())
+    {
+      std::lock_guard lock(mutex_);
+      producer->direct = alive_ == 0;
+    }
+  return producer;
+}
+
+// Whether this thread becomes the one that processes everything.  Only when
+// nothing is inside: what came before is published, so order holds.
+bool
+parallelize_engine::try_solo(ParallelizeProducer &producer)
+{
+  std::lock_guard lock(mutex_);
+  if (solo_ || stopping_.load() || !run_queue_.empty() || in_flight_.load(std::memory_order_acquire) != 0)
+    return false;
+  solo_ = &producer;
+  producer.solo = true;
+  solo_wanted_by_others_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+ParallelizeAccept
+parallelize_engine::accept(ParallelizeProducer &producer)
+{
+  if (!(producer.flags & PARALLELIZE_PRODUCER_BATCHES))
+    return PARALLELIZE_ACCEPT_ENQUEUE;
+
+  const bool cheap = cost_.cheap();
+  if (options_.keyed)
+    {
+      if (producer.solo && (!cheap || solo_wanted_by_others_.load(std::memory_order_relaxed)))
+        return PARALLELIZE_ACCEPT_PUBLISH;
+      if (cheap && !producer.solo && !producer.solo_refused)
+        producer.solo_refused = !producer.pending.empty() || !try_solo(producer);
+      if (!producer.solo)
+        return PARALLELIZE_ACCEPT_ENQUEUE;
+    }
+  else if (!cheap)
+    return PARALLELIZE_ACCEPT_ENQUEUE;
+
+  if (++producer.ticks % time_one_in)
+    return PARALLELIZE_ACCEPT_FORWARD;
+  forwarded_directly_.fetch_add(time_one_in, std::memory_order_relaxed);
+  return PARALLELIZE_ACCEPT_FORWARD_TIMED;
+}
+
+// nullptr: the message needs no order.
+Strand *
+parallelize_engine::strand_of(std::string_view key)
+{
+  if (!options_.keyed || (key.empty() && options_.empty_key_round_robin))
+    return nullptr;
+  return &strands_[hash_(key.data(), key.size()) & strand_mask_];
+}
+
+void
+parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key)
+{
+  if (++producer.ticks % watch_one_in)
+    return;
+  std::string hot;
+  const unsigned percent = hot_keys_.sample(key, hot);
+  if (!percent || sleeping_.load(std::memory_order_relaxed) == 0)
+    return;
+
+  const std::uint64_t time = std::max<std::uint64_t>(now(), 1);
+  std::uint64_t last = hot_key_reported_.load(std::memory_order_relaxed);
+  if ((last == 0 || time - last >= hot_key_every_ns)
+      && hot_key_reported_.compare_exchange_strong(last, time, std::memory_order_relaxed))
+    callbacks_.hot_key(user_data_, hot.data(), hot.size(), percent);
+}
+
+// More than prefetch() messages wait.
+bool
+parallelize_engine::shall_help(ParallelizeProducer &producer) const
+{
+  if (!(producer.flags & PARALLELIZE_PRODUCER_HELPS)
+      || in_flight_.load(std::memory_order_relaxed) + producer.pending.size() <= options_.prefetch)
+    return false;
+  if (producer.pause == 0)
+    return true;
+  producer.pause--;
+  return false;
+}
+
+bool
+parallelize_engine::worth_handing_over(const ParallelizeProducer &producer) const
+{
+  const std::size_t count = producer.pending.size();
+  return count >= std::min(options_.batch_size, options_.prefetch)
+         || producer.direct
+         || (sleeping_.load(std::memory_order_relaxed) && count >= cost_.per_wake_up());
+}
+
+void
+parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message,
+                            std::string_view key)
+{
+  Strand *strand = strand_of(key);
+  if (strand && options_.workers > 1)
+    watch_for_hot_key(producer, key);
+  producer.pending.push_back({strand, message});
+
+  const bool helps = shall_help(producer);
+  if (!helps && !worth_handing_over(producer))
+    return;
+  hand_over(producer);
+
+  // Whoever has helped has published, which may have closed the producer.
+  if (producer.direct)
+    help(0);
+  else if (helps && !help(help_until_))
+    producer.pause = pause_after_no_help;
+}
+
+void
+parallelize_engine::hand_over(ParallelizeProducer &producer)
+{
+  if (producer.pending.empty())
+    return;
+
+  const std::size_t count = producer.pending.size();
+  in_flight_.fetch_add(count, std::memory_order_relaxed);
+  for (const auto &[strand, message] : producer.pending)
+    {
+      if (!strand)
+        {
+          producer.tasks.push_back({nullptr, message});
+          continue;
+        }
+      Node *node = producer.nodes.take();
+      node->message = message;
+      if (strand->push(node))
+        producer.tasks.push_back({strand, {}});
+    }
+  producer.pending.clear();
+  if (producer.tasks.empty())
+    return;
+
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    for (const Task &task : producer.tasks)
+      run_queue_.push_back(task);
+    if (!solo_)
+      wake_locked(std::min(run_queue_.size(), std::size_t{workers_worth_waking(count)}), sleepers);
+    else
+      solo_wanted_by_others_.store(true, std::memory_order_relaxed);
+  }
+  producer.tasks.clear();
+  wake(sleepers);
+}
+
+void
+parallelize_engine::close(ParallelizeProducer &producer)
+{
+  hand_over(producer);
+  if (producer.solo)
+    {
+      std::vector<unsigned> sleepers;
+      {
+        std::lock_guard lock(mutex_);
+        solo_ = nullptr;
+        wake_locked(run_queue_.size(), sleepers);
+      }
+      producer.solo = false;
+      wake(sleepers);
+    }
+  {
+    std::lock_guard lock(producers_mutex_);
+    producer.next_free = free_producers_;
+    free_producers_ = &producer;
+  }
+  if (open_.fetch_sub(1) == 1 && stopping_.load())
+    wake_all();
+}
+
+// Run strands on the producer's thread until no more than `until_in_flight`
+// messages are inside or nothing can be run right now.  False: nothing was run.
+bool
+parallelize_engine::help(std::uint64_t until_in_flight)
+{
+  Runner runner(PARALLELIZE_ON_PRODUCER, slabs_);
+  bool any = false;
+  bool more = true;
+  Task task;
+
+  while (more)
+    {
+      while (runner.done < max_group && !slice_is_over(runner) && take_one(task))
+        run_task(runner, task, options_.quantum);
+      more = runner.done >= max_group || slice_is_over(runner);
+      any |= runner.done > 0;
+      helped_.fetch_add(runner.done, std::memory_order_relaxed);
+      // What is queued again may have nobody but us to run it.
+      more |= publish(runner);
+      more &= in_flight_.load(std::memory_order_relaxed) > until_in_flight;
+    }
+  return any;
+}
+
+/* ------------------------------------------------------------------------
+ * Any runner
+ * ------------------------------------------------------------------------ */
+
+void
+parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message)
+{
+  runner.done++;
+  callbacks_.forward(user_data_, runner.on, &message);
+}
+
+void
+parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
+{
+  if (runner.done == 0)
+    start_slice(runner);
+  if (!task.strand)
+    {
+      run_message(runner, task.message);
+      return;
+    }
+
+  for (unsigned i = 0; i < limit; i++)
+    {
+      Node *node = task.strand->pop();
+      if (!node)
+        break;
+      const ParallelizeMessage message = node->message;
+      runner.nodes.give_back(node);
+      run_message(runner, message);
+      if (slice_is_over(runner))
+        break;
+    }
+  task.strand->next = runner.held;
+  runner.held = task.strand;
+}
+
+void
+parallelize_engine::start_slice(Runner &runner)
+{
+  runner.slice_started = now();
+  runner.slice_over = false;
+  runner.until_clock = cost_.slow() ? 0 : messages_per_clock;
+}
+
+bool
+parallelize_engine::slice_is_over(Runner &runner)
+{
+  if (runner.done == 0)
+    return false;
+  if (runner.slice_over || (runner.until_clock && --runner.until_clock))
+    return runner.slice_over;
+  runner.until_clock = cost_.slow() ? 0 : messages_per_clock;
+  runner.slice_over = now() - runner.slice_started >= slice_ns;
+  return runner.slice_over;
+}
+
+// Make what was forwarded visible; only then give up the strands.  True: some
+// of them had to be queued again.
+bool
+parallelize_engine::publish(Runner &runner)
+{
+  if (runner.done == 0 && !runner.held)
+    return false;
+
+  if (runner.done)
+    cost_.sample((now() - runner.slice_started) / runner.done);
+  runner.nodes.flush();
+  callbacks_.publish(user_data_, runner.on);
+
+  Strand *again = nullptr;
+  while (Strand *strand = runner.held)
+    {
+      runner.held = strand->next;
+      if (!strand->release())
+        {
+          strand->next = again;
+          again = strand;
+        }
+    }
+  if (again)
+    requeue(again, runner.on);
+
+  const unsigned done = std::exchange(runner.done, 0);
+  // Release: whoever finds the engine empty sees everything published.
+  if (in_flight_.fetch_sub(done, std::memory_order_acq_rel) == done && stopping_.load())
+    wake_all();
+  return again != nullptr;
+}
+
+void
+parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
+{
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    while (Strand *strand = strands)
+      {
+        strands = strand->next;
+        run_queue_.push_back({strand, {}});
+      }
+    // A worker takes one of them itself.  A helper may leave without.
+    if (!solo_)
+      wake_locked(run_queue_.size() - (on == PARALLELIZE_ON_WORKER), sleepers);
+  }
+  wake(sleepers);
+}
+
+// One task, from the run queue or from some worker's group.
+bool
+parallelize_engine::take_one(Task &task)
+{
+  {
+    std::lock_guard lock(mutex_);
+    if (solo_)
+      return false;
+    if (!run_queue_.empty())
+      {
+        task = run_queue_.pop_front();
+        return true;
+      }
+  }
+  for (const auto &worker : workers_)
+    if (take_from_group(*worker, task))
+      {
+        stolen_.fetch_add(1, std::memory_order_relaxed);
+        return true;
+      }
+  return false;
+}
+
+/* ------------------------------------------------------------------------
+ * A worker's thread
+ * ------------------------------------------------------------------------ */
+
+ParallelizeRun
+parallelize_engine::run(unsigned index)
+{
+  Worker &worker = *workers_[index];
+  Runner &runner = worker.runner;
+  unsigned used = 0;
+  Task task;
+
+  for (;;)
+    {
+      if (!take_from_group(worker, task))
+        {
+          publish(runner);
+          if (!take_group(worker, task) && !steal_into(worker, index, task))
+            {
+              ParallelizeRun result;
+              if (rest(index, result))
+                return result;
+              continue;
+            }
+        }
+
+      // What is left of the group is work for somebody who sleeps.
+      if (sleeping_.load(std::memory_order_relaxed)
+          && worker.group_size.load(std::memory_order_relaxed) >= cost_.per_wake_up())
+        wake_one();
+
+      const unsigned before = runner.done;
+      run_task(runner, task, options_.quantum - used);
+      const unsigned ran = runner.done - before;
+      worker.processed.store(worker.processed.load(std::memory_order_relaxed) + ran, std::memory_order_relaxed);
+      used += ran;
+
+      if (used >= options_.quantum)
+        {
+          publish(runner);
+          return PARALLELIZE_RUN_AGAIN;
+        }
+      if (slice_is_over(runner))
+        publish(runner);
+    }
+}
+
+bool
+parallelize_engine::take_from_group(Worker &worker, Task &task)
+{
+  if (worker.group_size.load(std::memory_order_relaxed) == 0)
+    return false;
+  std::lock_guard lock(worker.mutex);
+  if (worker.group.empty())
+    return false;
+  task = worker.group.pop_front();
+  worker.group_size.store(worker.group.size(), std::memory_order_relaxed);
+  return true;
+}
+
+// A share of the run queue: half of what would be fair, so that the last ones
+// to come still find something.
+bool
+parallelize_engine::take_group(Worker &worker, Task &task)
+{
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    if (solo_ || run_queue_.empty())
+      return false;
+    const std::size_t share = run_queue_.size() / (2 * options_.workers);
+    task = run_queue_.pop_front();
+    if (share > 1)
+      {
+        std::lock_guard group_lock(worker.mutex);
+        run_queue_.move_front(std::min(share, max_group) - 1, worker.group);
+        worker.group_size.store(worker.group.size(), std::memory_order_relaxed);
+      }
+    // Whoever filled the queue may have thought its messages cheaper than they are.
+    if (run_queue_.size() >= cost_.per_wake_up())
+      wake_locked(1, sleepers);
+  }
+  wake(sleepers);
+  return true;
+}
+
+bool
+parallelize_engine::steal_into(Worker &thief, unsigned index, Task &task)
+{
+  for (unsigned i = 1; i < options_.workers; i++)
+    {
+      Worker &victim = *workers_[(index + i) % options_.workers];
+      if (victim.group_size.load(std::memory_order_relaxed) == 0)
+        continue;
+      {
+        std::lock_guard lock(victim.mutex);
+        victim.group.move_front((victim.group.size() + 1) / 2, thief.loot);
+        victim.group_size.store(victim.group.size(), std::memory_order_relaxed);
+      }
+      if (thief.loot.empty())
+        continue;
+
+      stolen_.fetch_add(thief.loot.size(), std::memory_order_relaxed);
+      task = thief.loot.pop_front();
+      std::lock_guard lock(thief.mutex);
+      thief.loot.move_front(thief.loot.size(), thief.group);
+      thief.group_size.store(thief.group.size(), std::memory_order_relaxed);
+      return true;
+    }
+  return false;
+}
+
+bool
+parallelize_engine::somebody_has_a_group() const
+{
+  return std::any_of(workers_.begin(), workers_.end(), [](const auto &worker)
+  {
+    return worker->group_size.load(std::memory_order_relaxed) > 0;
+  });
+}
+
+// Fall asleep or end.  False: there is something to do after all.
+bool
+parallelize_engine::rest(unsigned index, ParallelizeRun &result)
+{
+  std::lock_guard lock(mutex_);
+  if (!solo_)
+    {
+      // Groups grow under this lock only (a thief's grows at the cost of
+      // another, and the thief is awake): whoever sleeps after this look is
+      // seen in sleeping_ by the owner of any group that comes later.
+      if (!run_queue_.empty() || somebody_has_a_group())
+        return false;
+    }
+
+  if (stopping_.load() && open_.load() == 0 && in_flight_.load(std::memory_order_acquire) == 0)
+    {
+      alive_--;
+      result = PARALLELIZE_RUN_ENDED;
+      return true;
+    }
+
+  idle_.push_back(index);
+  sleeping_.store(idle_.size(), std::memory_order_relaxed);
+  result = PARALLELIZE_RUN_SLEEPING;
+  return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Wake-ups.  A worker is taken out of idle_ before it is woken, so that it is
+ * woken once for each time it fell asleep.
+ * ------------------------------------------------------------------------ */
+
+unsigned
+parallelize_engine::workers_worth_waking(std::size_t messages) const
+{
+  const std::size_t worth = (messages + cost_.per_wake_up() - 1) / cost_.per_wake_up();
+  return std::min<std::size_t>(worth, options_.workers);
+}
+
+// mutex_ is held.
+void
+parallelize_engine::wake_locked(std::size_t count, std::vector<unsigned> &sleepers)
+{
+  for (; count && !idle_.empty(); count--)
+    {
+      sleepers.push_back(idle_.back());
+      idle_.pop_back();
+    }
+  sleeping_.store(idle_.size(), std::memory_order_relaxed);
+}
+
+void
+parallelize_engine::wake(std::vector<unsigned> &sleepers)
+{
+  for (unsigned index : sleepers)
+    callbacks_.wake(user_data_, index);
+  if (!sleepers.empty())
+    wakeups_.fetch_add(sleepers.size(), std::memory_order_relaxed);
+}
+
+void
+parallelize_engine::wake_one()
+{
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    wake_locked(1, sleepers);
+  }
+  wake(sleepers);
+}
+
+void
+parallelize_engine::wake_all()
+{
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    wake_locked(idle_.size(), sleepers);
+  }
+  wake(sleepers);
+}
+
+/* ------------------------------------------------------------------------
+ * Metrics
+ * ------------------------------------------------------------------------ */
+
+ParallelizeEngineCounters
+parallelize_engine::counters() const
+{
+  return {
+    .in_flight = in_flight_.load(std::memory_order_relaxed),
+    .helped = helped_.load(std::memory_order_relaxed),
+    .forwarded_directly = forwarded_directly_.load(std::memory_order_relaxed),
+    .wakeups = wakeups_.load(std::memory_order_relaxed),
+    .stolen = stolen_.load(std::memory_order_relaxed),
+  };
+}
+
+std::uint64_t
+parallelize_engine::processed_by(unsigned index) const
+{
+  return workers_[index]->processed.load(std::memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------
+ * C ABI
+ * ------------------------------------------------------------------------ */
+
+extern "C" {
+
+ParallelizeEngine *
+parallelize_engine_new(const ParallelizeEngineOptions *options, const ParallelizeCallbacks *callbacks,
+                       void *user_data)
+{
+  return new parallelize_engine(*options, *callbacks, user_data);
+}
+
+void
+parallelize_engine_free(ParallelizeEngine *self)
+{
+  delete self;
+}
+
+void
+parallelize_engine_start(ParallelizeEngine *self)
+{
+  self->start();
+}
+
+void
+parallelize_engine_stop(ParallelizeEngine *self)
+{
+  self->stop();
+}
+
+void
+parallelize_engine_abandon_worker(ParallelizeEngine *self)
+{
+  self->abandon_worker();
+}
+
+ParallelizeRun
+parallelize_engine_run(ParallelizeEngine *self, unsigned worker)
+{
+  return self->run(worker);
+}
+
+ParallelizeProducer *
+parallelize_producer_open(ParallelizeEngine *self, unsigned flags)
+{
+  return self->open(flags);
+}
+
+ParallelizeAccept
+parallelize_producer_accept(ParallelizeProducer *self)
+{
+  return self->engine.accept(*self);
+}
+
+void
+parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
+{
+  self->engine.timed(nanoseconds);
+}
+
+void
+parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message, const char *key,
+                             size_t key_length)
+{
+  self->engine.enqueue(*self, *message, {key, key_length});
+}
+
+void
+parallelize_producer_close(ParallelizeProducer *self)
+{
+  self->engine.close(*self);
+}
+
+void
+parallelize_engine_get_counters(ParallelizeEngine *self, ParallelizeEngineCounters *counters)
+{
+  *counters = self->counters();
+}
+
+uint64_t
+parallelize_engine_processed_by(ParallelizeEngine *self, unsigned worker)
+{
+  return self->processed_by(worker);
+}
+
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The engine behind parallelize(): strands, run queue, batching, backpressure.
+ *
+ * The C ABI between the host half (C, host headers) and the engine (C++20, no
+ * host header).  The engine starts no thread, reads no clock and keeps no
+ * global: the host half drives it and lends it callbacks.
+ *
+ * Words: a _message_ is an opaque handle.  A _worker_ is one of the N threads
+ * that the host half runs parallelize_engine_run() on.  A _producer_ is one
+ * open batch of a thread that brings messages.  A _strand_ is the FIFO of the
+ * messages whose keys hash to it; at most one thread runs it at a time.
+ *
+ * No function blocks on anything but short internal locks, and no internal
+ * lock is held while a callback runs.
+ */
+#ifndef PARALLELIZE_ENGINE_H_INCLUDED
+#define PARALLELIZE_ENGINE_H_INCLUDED 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct parallelize_engine ParallelizeEngine;
+typedef struct parallelize_producer ParallelizeProducer;
+
+/* A message in the engine's care: owned by it from enqueue until forward(). */
+typedef struct ParallelizeMessage
+{
+  void *handle;
+  uint32_t flags;               /* the host half's, handed back untouched */
+} ParallelizeMessage;
+
+/* On which thread a message is forwarded. */
+typedef enum
+{
+  PARALLELIZE_ON_WORKER,        /* a worker: nothing else is on its stack */
+  PARALLELIZE_ON_PRODUCER,      /* inside parallelize_producer_enqueue() of the thread that brings messages */
+} ParallelizeThread;
+
+/*
+ * What the engine needs from the host half.  All are called without a lock
+ * held; user_data is the one given to parallelize_engine_new().
+ */
+typedef struct ParallelizeCallbacks
+{
+  /* Process one message to its end; takes over the handle.  Any runner's thread. */
+  void (*forward)(void *user_data, ParallelizeThread on, const ParallelizeMessage *message);
+
+  /* Make visible, in order, everything that this thread has forwarded so far:
+   * only then may a strand go on elsewhere.  Any runner's thread. */
+  void (*publish)(void *user_data, ParallelizeThread on);
+
+  /* Call parallelize_engine_run(worker) soon on that worker's thread.  Any thread. */
+  void (*wake)(void *user_data, unsigned worker);
+
+  /* Monotonic nanoseconds.  Any thread. */
+  uint64_t (*now)(void *user_data);
+
+  /* One key holds nearly all traffic while workers are idle; rate-limited.  A producer's thread. */
+  void (*hot_key)(void *user_data, const char *key, size_t key_length, unsigned percent);
+} ParallelizeCallbacks;
+
+typedef struct ParallelizeEngineOptions
+{
+  unsigned workers;             /* at least 1 */
+  bool keyed;                   /* false: round-robin, order is not kept */
+  bool empty_key_round_robin;   /* messages with an empty key need no order */
+  unsigned batch_size;          /* at most so many messages are handed over at once; at least 1 */
+  unsigned quantum;             /* at most so many messages before other work gets its turn; at least 1 */
+  unsigned prefetch;            /* beyond so many waiting messages the producer's thread helps; at least 1 */
+  uint64_t seed[2];             /* of the keyed hash: random, or a sender could aim at one strand */
+} ParallelizeEngineOptions;
+
+/* The caller owns the engine. */
+ParallelizeEngine *parallelize_engine_new(const ParallelizeEngineOptions *options,
+                                          const ParallelizeCallbacks *callbacks, void *user_data);
+
+/* Only when drained: no worker alive, no producer open, no message inside. */
+void parallelize_engine_free(ParallelizeEngine *self);
+
+/*
+ * From here on `workers` threads answer wake().  Until then, and after the
+ * last of them has ended, producers process their messages themselves.
+ */
+void parallelize_engine_start(ParallelizeEngine *self);
+
+/* Workers end as soon as nothing is left to do.  Any thread, any number of times. */
+void parallelize_engine_stop(ParallelizeEngine *self);
+
+/* After start(): one of the workers has no thread and will never run.  Any thread. */
+void parallelize_engine_abandon_worker(ParallelizeEngine *self);
+
+typedef enum
+{
+  PARALLELIZE_RUN_AGAIN,        /* the quantum is used up: call again after other work had its turn */
+  PARALLELIZE_RUN_SLEEPING,     /* nothing to do: call again after wake() */
+  PARALLELIZE_RUN_ENDED,        /* stopped and drained: do not call again */
+} ParallelizeRun;
+
+/* Run strands.  Thread of worker `worker` (0 .. workers-1) only. */
+ParallelizeRun parallelize_engine_run(ParallelizeEngine *self, unsigned worker);
+
+/* Flags of parallelize_producer_open() */
+enum
+{
+  PARALLELIZE_PRODUCER_BATCHES = 1,   /* close() will follow soon after the thread's own publish */
+  PARALLELIZE_PRODUCER_HELPS = 2,     /* the thread may run strands inside enqueue() */
+};
+
+/*
+ * Open a batch on this thread.  Every open is followed by exactly one close,
+ * on the same thread.  An engine may not be freed in between.
+ */
+ParallelizeProducer *parallelize_producer_open(ParallelizeEngine *self, unsigned flags);
+
+typedef enum
+{
+  PARALLELIZE_ACCEPT_ENQUEUE,       /* call parallelize_producer_enqueue() */
+  PARALLELIZE_ACCEPT_FORWARD,       /* cheaper than a hand-over: process it here and now */
+  PARALLELIZE_ACCEPT_FORWARD_TIMED, /* the same, and report the time with parallelize_producer_timed() */
+  PARALLELIZE_ACCEPT_PUBLISH,       /* publish this thread's batch (which closes the producer), then open again */
+} ParallelizeAccept;
+
+/* What to do with the next message.  Producer's thread. */
+ParallelizeAccept parallelize_producer_accept(ParallelizeProducer *self);
+void parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds);
+
+/*
+ * Hand a message to the engine.  `key` is read before return; ignored by an
+ * engine without a key.
+ *
+ * May help, that is forward other messages and publish on this thread, so
+ * that close() may have been called by the time it returns: do not touch
+ * `self` afterwards unless opened without PARALLELIZE_PRODUCER_HELPS.
+ */
+void parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
+                                  const char *key, size_t key_length);
+
+/* End of the batch.  The thread has published what it forwarded itself.  Never forwards. */
+void parallelize_producer_close(ParallelizeProducer *self);
+
+/* A snapshot for tests and metrics; any thread. */
+typedef struct ParallelizeEngineCounters
+{
+  uint64_t in_flight;           /* handed over and not yet published */
+  uint64_t helped;              /* messages run by producers' threads because of prefetch() */
+  uint64_t forwarded_directly;  /* messages that were not worth a hand-over */
+  uint64_t wakeups;
+  uint64_t stolen;              /* tasks taken from another worker */
+} ParallelizeEngineCounters;
+
+void parallelize_engine_get_counters(ParallelizeEngine *self, ParallelizeEngineCounters *counters);
+uint64_t parallelize_engine_processed_by(ParallelizeEngine *self, unsigned worker);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Everything in which the supported hosts differ, and every use of the host
+ * that leans on more than its documented interface.
+ */
+#ifndef PARALLELIZE_HOST_COMPAT_H_INCLUDED
+#define PARALLELIZE_HOST_COMPAT_H_INCLUDED 1
+
+#include "logmsg/logmsg.h"
+#include "logpipe.h"
+#include "mainloop-worker.h"
+
+/* When the module is loaded.  Main thread. */
+void host_compat_module_init(void);
+
+/*
+ * Announce `count` worker threads that the configuration being read will
+ * start.  Must be called for each element while the configuration is parsed or
+ * compiled: the host sizes its memory queues after that.  Main thread.
+ */
+void host_compat_announce_workers(gint count);
+
+/*
+ * Enter and leave the host's worker state on a thread of our own.  In between
+ * the thread may forward messages and must invoke the batch callbacks.
+ * Returns TRUE if the thread has got a place in the memory queues, FALSE if its
+ * messages take their locked path.
+ */
+gboolean host_compat_worker_thread_start(void);
+void host_compat_worker_thread_stop(void);
+
+/* Whether somebody invokes this thread's batch callbacks after each batch. */
+gboolean host_compat_thread_has_batches(void);
+
+/*
+ * Like main_loop_worker_register_batch_callback(), but the callback is invoked
+ * after all that other parts of the host register.  Only on a thread that has
+ * batches, and not from within a batch callback.
+ */
+void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
+
+/*
+ * The flow-control window of the connection that `msg` came from: messages
+ * that may be unacknowledged at the same time.  0: unknown.  Only before the
+ * message is acknowledged.
+ */
+gsize host_compat_get_source_window(LogMessage *msg);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "parallelize-options.h"
+#include "template/templates.h"
+
+#include <string.h>
+
+#define DEFAULT_BATCH_SIZE 128
+#define DEFAULT_LOG_FETCH_LIMIT 256
+#define DEFAULT_PREFETCH 4096
+#define DEFAULT_PREFETCH_PER_WORKER 256
+
+ParallelizeOptions *
+parallelize_options_new(void)
+{
+  ParallelizeOptions *self = g_new0(ParallelizeOptions, 1);
+
+  self->workers = -1;
+  return self;
+}
+
+ParallelizeOptions *
+parallelize_options_clone(const ParallelizeOptions *self)
+{
+  ParallelizeOptions *cloned = g_new(ParallelizeOptions, 1);
+
+  *cloned = *self;
+  cloned->partition_key = g_strdup(self->partition_key);
+  cloned->id = g_strdup(self->id);
+  return cloned;
+}
+
+void
+parallelize_options_free(ParallelizeOptions *self)
+{
+  g_free(self->partition_key);
+  g_free(self->id);
+  g_free(self);
+}
+
+gboolean
+parallelize_options_mark_given(ParallelizeOptions *self, ParallelizeOption option)
+{
+  if (self->given & option)
+    return FALSE;
+  self->given |= option;
+  return TRUE;
+}
+
+gboolean
+parallelize_options_set_empty_key(ParallelizeOptions *self, const gchar *value)
+{
+  self->empty_key_round_robin = strcmp(value, "round-robin") == 0 || strcmp(value, "round_robin") == 0;
+  return self->empty_key_round_robin || strcmp(value, "ordered") == 0;
+}
+
+gboolean
+parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *text, GlobalConfig *cfg,
+                                      GError **error)
+{
+  LogTemplate *template = log_template_new(cfg, NULL);
+  gboolean compiles = log_template_compile(template, text, error);
+
+  log_template_unref(template);
+  g_free(self->partition_key);
+  self->partition_key = g_strdup(text);
+  return compiles;
+}
+
+static void
+_format_string(GString *result, const gchar *value)
+{
+  g_string_append_c(result, '"');
+  for (; *value; value++)
+    {
+      if (*value == '\n')
+        g_string_append(result, "\\n");
+      else
+        {
+          if (*value == '"' || *value == '\\')
+            g_string_append_c(result, '\\');
+          g_string_append_c(result, *value);
+        }
+    }
+  g_string_append_c(result, '"');
+}
+
+void
+parallelize_options_format(const ParallelizeOptions *self, GString *result)
+{
+  if (self->given & PARALLELIZE_OPTION_WORKERS)
+    g_string_append_printf(result, "workers(%d) ", self->workers);
+  if (self->partition_key)
+    {
+      g_string_append(result, "worker-partition-key(");
+      _format_string(result, self->partition_key);
+      g_string_append(result, ") ");
+    }
+  if (self->given & PARALLELIZE_OPTION_EMPTY_KEY)
+    g_string_append_printf(result, "empty-key(%s) ", self->empty_key_round_robin ? "round-robin" : "ordered");
+  if (self->batch_size)
+    g_string_append_printf(result, "batch-size(%d) ", self->batch_size);
+  if (self->log_fetch_limit)
+    g_string_append_printf(result, "log-fetch-limit(%d) ", self->log_fetch_limit);
+  if (self->prefetch)
+    g_string_append_printf(result, "prefetch(%d) ", self->prefetch);
+  if (self->id)
+    {
+      g_string_append(result, "id(");
+      _format_string(result, self->id);
+      g_string_append(result, ") ");
+    }
+}
+
+gint
+parallelize_options_get_workers(const ParallelizeOptions *self)
+{
+  return self->workers >= 0 ? self->workers : MIN((gint) g_get_num_processors(), PARALLELIZE_MAX_WORKERS);
+}
+
+gint
+parallelize_options_get_batch_size(const ParallelizeOptions *self)
+{
+  return self->batch_size ? : DEFAULT_BATCH_SIZE;
+}
+
+gint
+parallelize_options_get_log_fetch_limit(const ParallelizeOptions *self)
+{
+  return self->log_fetch_limit ? : DEFAULT_LOG_FETCH_LIMIT;
+}
+
+gint
+parallelize_options_get_prefetch(const ParallelizeOptions *self)
+{
+  if (self->prefetch)
+    return self->prefetch;
+  return MAX(DEFAULT_PREFETCH, DEFAULT_PREFETCH_PER_WORKER * parallelize_options_get_workers(self));
+}

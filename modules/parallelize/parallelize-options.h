@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The options of parallelize() as they stand in the configuration.
+ */
+#ifndef PARALLELIZE_OPTIONS_H_INCLUDED
+#define PARALLELIZE_OPTIONS_H_INCLUDED 1
+
+#include "syslog-ng.h"
+
+#define PARALLELIZE_MAX_WORKERS 1024
+
+/* An element's position in the configuration, "file:line:column", is the rest
+ * of the name of the buffer that it was expanded into after this prefix. */
+#define PARALLELIZE_BUFFER_PREFIX "parallelize() at "
+
+/* What a generator expands parallelize() to; a parser plugin of this name
+ * builds the pipe. */
+#define PARALLELIZE_ELEMENT "parallelize-element"
+
+typedef struct _ParallelizeOptions
+{
+  gint workers;                 /* -1: one per available core; 0: off */
+  gchar *partition_key;         /* template text; NULL: round-robin */
+  gboolean empty_key_round_robin;
+  gint batch_size;              /* 0: default, here and below */
+  gint log_fetch_limit;
+  gint prefetch;
+  gchar *id;                    /* NULL: derived from the location */
+  guint32 given;                /* bit mask of ParallelizeOption */
+} ParallelizeOptions;
+
+typedef enum
+{
+  PARALLELIZE_OPTION_WORKERS = 1 << 0,
+  PARALLELIZE_OPTION_PARTITION_KEY = 1 << 1,
+  PARALLELIZE_OPTION_EMPTY_KEY = 1 << 2,
+  PARALLELIZE_OPTION_BATCH_SIZE = 1 << 3,
+  PARALLELIZE_OPTION_LOG_FETCH_LIMIT = 1 << 4,
+  PARALLELIZE_OPTION_PREFETCH = 1 << 5,
+  PARALLELIZE_OPTION_ID = 1 << 6,
+} ParallelizeOption;
+
+ParallelizeOptions *parallelize_options_new(void);
+ParallelizeOptions *parallelize_options_clone(const ParallelizeOptions *self);
+void parallelize_options_free(ParallelizeOptions *self);
+
+/* FALSE: the option was given before. */
+gboolean parallelize_options_mark_given(ParallelizeOptions *self, ParallelizeOption option);
+
+/* FALSE: neither "ordered" nor "round-robin". */
+gboolean parallelize_options_set_empty_key(ParallelizeOptions *self, const gchar *value);
+
+/* Whether the template compiles.  On failure `error` is set. */
+gboolean parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *text, GlobalConfig *cfg,
+                                               GError **error);
+
+/* The options in the configuration's syntax, appended to `result`. */
+void parallelize_options_format(const ParallelizeOptions *self, GString *result);
+
+/* Values with the defaults filled in. */
+gint parallelize_options_get_workers(const ParallelizeOptions *self);
+gint parallelize_options_get_batch_size(const ParallelizeOptions *self);
+gint parallelize_options_get_log_fetch_limit(const ParallelizeOptions *self);
+gint parallelize_options_get_prefetch(const ParallelizeOptions *self);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "parallelize-parser.h"
+#include "parallelize-grammar.h"
+#include "logpipe.h"
+
+#include <string.h>
+
+int parallelize_parse(CfgLexer *lexer, gpointer *instance, gpointer arg);
+
+static CfgLexerKeyword parallelize_keywords[] =
+{
+  { "parallelize_element",  KW_PARALLELIZE_ELEMENT },
+  { "workers",              KW_WORKERS },
+  { "partitions",           KW_PARTITIONS },
+  { "worker_partition_key", KW_WORKER_PARTITION_KEY },
+  { "partition_key",        KW_PARTITION_KEY },
+  { "empty_key",            KW_EMPTY_KEY },
+  { "batch_size",           KW_BATCH_SIZE },
+  { "log_fetch_limit",      KW_LOG_FETCH_LIMIT },
+  { "prefetch",             KW_PREFETCH },
+  { "id",                   KW_ID },
+  { NULL }
+};
+
+CfgParser parallelize_options_parser =
+{
+  .name = "parallelize()",
+  /* a context without plugins: no word in here is a generator */
+  .context = LL_CONTEXT_BLOCK_REF,
+  .keywords = parallelize_keywords,
+  .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
+  .cleanup = (void (*)(gpointer)) parallelize_options_free,
+};
+
+CfgParser parallelize_element_parser =
+{
+  .name = PARALLELIZE_ELEMENT,
+  .keywords = parallelize_keywords,
+  .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
+  .cleanup = (void (*)(gpointer)) log_pipe_unref,
+};
+
+CFG_PARSER_IMPLEMENT_LEXER_BINDING(parallelize_, PARALLELIZE_, gpointer *)
+
+void
+parallelize_parser_reset_options(ParallelizeOptions **options)
+{
+  if (*options)
+    parallelize_options_free(*options);
+  *options = parallelize_options_new();
+}
+
+gchar *
+parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
+{
+  const CfgIncludeLevel *level = &lexer->include_stack[lexer->include_depth];
+
+  if (level->name && g_str_has_prefix(level->name, PARALLELIZE_BUFFER_PREFIX))
+    return g_strdup(level->name + strlen(PARALLELIZE_BUFFER_PREFIX));
+  return g_strdup_printf("%s:%d:%d", level->name ? : "#buffer", yylloc->first_line, yylloc->first_column);
+}

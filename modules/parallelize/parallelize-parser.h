@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef PARALLELIZE_PARSER_H_INCLUDED
+#define PARALLELIZE_PARSER_H_INCLUDED 1
+
+#include "cfg-parser.h"
+#include "parallelize-options.h"
+
+#define PARALLELIZE_MAX_MESSAGES 100000000
+
+/* '(' options ')' in the user's file; results in a ParallelizeOptions */
+extern CfgParser parallelize_options_parser;
+
+/* the element in a generated buffer; results in a LogPipe */
+extern CfgParser parallelize_element_parser;
+
+/* Start with fresh options, whatever a failed parse has left. */
+void parallelize_parser_reset_options(ParallelizeOptions **options);
+
+/* "file:line:column" of the parallelize() that the token belongs to; caller frees. */
+gchar *parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc);
+
+CFG_PARSER_DECLARE_LEXER_BINDING(parallelize_, PARALLELIZE_, gpointer *)
+
+#endif

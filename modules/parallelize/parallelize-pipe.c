@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "parallelize-pipe.h"
+#include "cfg.h"
+#include "engine/engine.h"
+#include "host-compat.h"
+#include "messages.h"
+#include "parallelize-worker.h"
+#include "scratch-buffers.h"
+#include "template/templates.h"
+
+#include <string.h>
+#include <time.h>
+
+/* A worker is kept busy by a window in which it has so many messages. */
+#define WINDOW_PER_WORKER 32
+
+typedef struct _ParallelizePipe
+{
+  LogPipe super;
+  ParallelizeOptions *options;
+  gchar *location;
+  gchar *id;
+  LogTemplate *key;             /* NULL: round-robin */
+  guint worker_count;           /* 0: off */
+  ParallelizeEngine *engine;    /* between init and deinit */
+  ParallelizeWorkers *workers;  /* between on_config_inited and deinit */
+  gint window_warned;           /* atomic */
+} ParallelizePipe;
+
+/* What the engine keeps with a message of its LogPathOptions. */
+enum
+{
+  MESSAGE_ACK_NEEDED = 1 << 0,
+  MESSAGE_FLOW_CONTROL_REQUESTED = 1 << 1,
+};
+
+/* An open batch of this thread: from its first message for an element until
+ * the thread's batch callbacks. */
+typedef struct _ParallelizeBatch ParallelizeBatch;
+struct _ParallelizeBatch
+{
+  ParallelizePipe *pipe;
+  ParallelizeProducer *producer;
+  WorkerBatchCallback finished;
+  ParallelizeBatch *next;
+};
+
+static __thread ParallelizeBatch *open_batches;
+
+/************************************************************************
+ * Any runner: the engine's callbacks
+ ************************************************************************/
+
+static guint64
+_now(gpointer user_data)
+{
+  struct timespec ts;
+
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (guint64) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void
+_forward(gpointer s, ParallelizeThread on, const ParallelizeMessage *message)
+{
+  ParallelizePipe *self = s;
+  LogMessage *msg = message->handle;
+  LogPathOptions path_options = LOG_PATH_OPTIONS_INIT;
+  ScratchBuffersMarker mark;
+
+  path_options.ack_needed = !!(message->flags & MESSAGE_ACK_NEEDED);
+  path_options.flow_control_requested = !!(message->flags & MESSAGE_FLOW_CONTROL_REQUESTED);
+
+  /* No reference cache: a producer's thread uses its own for the message that
+   * it brings, and a consumer's is only right as long as no other thread can
+   * drop a reference before it is stopped.  Behind us another parallelize(), a
+   * disk-buffer or the locked path of a memory queue hand a message on at once. */
+  msg_set_context(msg);
+  scratch_buffers_mark(&mark);
+  log_pipe_forward_msg(&self->super, msg, &path_options);
+  scratch_buffers_reclaim_marked(mark);
+  msg_set_context(NULL);
+}
+
+static void
+_publish(gpointer s, ParallelizeThread on)
+{
+  if (host_compat_thread_has_batches())
+    main_loop_worker_invoke_batch_callbacks();
+}
+
+static void
+_wake(gpointer s, guint index)
+{
+  ParallelizePipe *self = s;
+
+  parallelize_workers_wake(self->workers, index);
+}
+
+/************************************************************************
+ * The thread that brings messages
+ ************************************************************************/
+
+static EVTTAG *
+_tag_key(ParallelizePipe *self)
+{
+  return evt_tag_str("worker-partition-key", self->options->partition_key ? : "");
+}
+
+static EVTTAG *
+_tag_id(ParallelizePipe *self)
+{
+  return evt_tag_str("id", self->id);
+}
+
+static EVTTAG *
+_tag_location(ParallelizePipe *self)
+{
+  return evt_tag_str("location", self->location);
+}
+
+static const gchar *
+_hot_key_hint(ParallelizePipe *self)
+{
+  const gchar *key = self->options->partition_key;
+
+  if (strcmp(key, "$HOST") == 0 || strcmp(key, "${HOST}") == 0)
+    return "with keep-hostname(no) all messages of a relay or a file have the same HOST, "
+           "consider keep-hostname(yes) or another worker-partition-key()";
+  return "consider another worker-partition-key(), or round-robin where order does not matter";
+}
+
+static void
+_hot_key(gpointer s, const gchar *key, gsize key_length, guint percent)
+{
+  ParallelizePipe *self = s;
+  gchar *unescaped = g_strndup(key, key_length);
+  gchar *printable = g_strescape(unescaped, NULL);
+
+  msg_warning("WARNING: one key holds nearly all traffic of parallelize() while other workers are idle",
+              evt_tag_str("key", printable),
+              evt_tag_int("percent", percent),
+              _tag_key(self),
+              evt_tag_str("hint", _hot_key_hint(self)),
+              _tag_id(self),
+              _tag_location(self));
+  g_free(printable);
+  g_free(unescaped);
+}
+
+static void
+_check_source_window(ParallelizePipe *self, LogMessage *msg)
+{
+  gsize window = host_compat_get_source_window(msg);
+  gsize wanted = (gsize) self->worker_count * WINDOW_PER_WORKER;
+
+  if (window == 0 || window >= wanted || !g_atomic_int_compare_and_exchange(&self->window_warned, FALSE, TRUE))
+    return;
+  msg_warning("WARNING: window too small for parallelize(), one connection cannot keep the workers busy; "
+              "increase log-iw-size() of the source, which is divided by its max-connections()",
+              evt_tag_long("window_per_connection", window),
+              evt_tag_long("wanted_per_connection", wanted),
+              evt_tag_int("workers", self->worker_count),
+              _tag_id(self),
+              _tag_location(self));
+}
+
+static void
+_close_batch(ParallelizeBatch *batch)
+{
+  ParallelizeBatch **link = &open_batches;
+
+  while (*link != batch)
+    link = &(*link)->next;
+  *link = batch->next;
+
+  parallelize_producer_close(batch->producer);
+  g_slice_free(ParallelizeBatch, batch);
+}
+
+/* The thread's batch callbacks: all queues behind us have been published. */
+static gpointer
+_batch_finished(gpointer user_data)
+{
+  _close_batch(user_data);
+  return NULL;
+}
+
+static ParallelizeBatch *
+_open_batch(ParallelizePipe *self, LogMessage *msg)
+{
+  gboolean batches = host_compat_thread_has_batches();
+  /* an internal message must not lend its context to others */
+  gboolean helps = !main_loop_is_main_thread() && !(msg->flags & LF_INTERNAL);
+  ParallelizeBatch *batch = g_slice_new(ParallelizeBatch);
+
+  if (G_UNLIKELY(!g_atomic_int_get(&self->window_warned)))
+    _check_source_window(self, msg);
+
+  batch->pipe = self;
+  batch->producer = parallelize_producer_open(self->engine,
+                                              (batches ? PARALLELIZE_PRODUCER_BATCHES : 0)
+                                              | (helps ? PARALLELIZE_PRODUCER_HELPS : 0));
+  worker_batch_callback_init(&batch->finished);
+  batch->finished.func = _batch_finished;
+  batch->finished.user_data = batch;
+  batch->next = open_batches;
+  open_batches = batch;
+  if (batches)
+    host_compat_register_last_batch_callback(&batch->finished);
+  return batch;
+}
+
+static ParallelizeBatch *
+_find_batch(ParallelizePipe *self)
+{
+  ParallelizeBatch *batch = open_batches;
+
+  while (batch && batch->pipe != self)
+    batch = batch->next;
+  return batch;
+}
+
+static const gchar *
+_expand_key(ParallelizePipe *self, LogMessage *msg, gsize *length)
+{
+  if (!self->key)
+    {
+      *length = 0;
+      return "";
+    }
+
+  if (log_template_is_trivial(self->key))
+    {
+      gssize trivial_length;
+      const gchar *value = log_template_get_trivial_value(self->key, msg, &trivial_length);
+
+      *length = trivial_length;
+      return value;
+    }
+
+  GString *buffer = scratch_buffers_alloc();
+  LogTemplateEvalOptions options = DEFAULT_TEMPLATE_EVAL_OPTIONS;
+
+  options.opts = &log_pipe_get_config(&self->super)->template_options;
+  log_template_format(self->key, msg, &options, buffer);
+  *length = buffer->len;
+  return buffer->str;
+}
+
+static void
+_enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
+{
+  gboolean batches = host_compat_thread_has_batches();
+  ParallelizeProducer *producer = batch->producer;
+  ParallelizeMessage message;
+  ScratchBuffersMarker mark;
+  gsize key_length;
+  const gchar *key;
+
+  /* Another branch holds it as well: the queue nodes in a message are not
+   * locked, two threads may not queue the same one. */
+  log_msg_make_writable(&msg, path_options);
+
+  message.handle = msg;
+  message.flags = (path_options->ack_needed ? MESSAGE_ACK_NEEDED : 0)
+                  | (path_options->flow_control_requested ? MESSAGE_FLOW_CONTROL_REQUESTED : 0);
+
+  scratch_buffers_mark(&mark);
+  key = _expand_key(self, msg, &key_length);
+  /* may run other messages, and with that this thread's batch callbacks, which free the batch */
+  parallelize_producer_enqueue(producer, &message, key, key_length);
+  scratch_buffers_reclaim_marked(mark);
+
+  if (!batches)
+    _close_batch(batch);
+}
+
+static void
+_forward_timed(ParallelizePipe *self, ParallelizeProducer *producer, LogMessage *msg,
+               const LogPathOptions *path_options)
+{
+  guint64 started = _now(self);
+
+  log_pipe_forward_msg(&self->super, msg, path_options);
+  parallelize_producer_timed(producer, _now(self) - started);
+}
+
+static void
+_queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+  ParallelizeBatch *batch = _find_batch(self);
+  LogPathOptions local_options = *path_options;
+  ParallelizeAccept accept;
+
+  /* A message that has entered has matched, whatever becomes of it later. */
+  local_options.matched = NULL;
+
+  if (!batch)
+    batch = _open_batch(self, msg);
+  accept = parallelize_producer_accept(batch->producer);
+  if (G_UNLIKELY(accept == PARALLELIZE_ACCEPT_PUBLISH))
+    {
+      main_loop_worker_invoke_batch_callbacks();
+      batch = _open_batch(self, msg);
+      accept = parallelize_producer_accept(batch->producer);
+    }
+
+  switch (accept)
+    {
+    case PARALLELIZE_ACCEPT_FORWARD:
+      log_pipe_forward_msg(s, msg, &local_options);
+      break;
+    case PARALLELIZE_ACCEPT_FORWARD_TIMED:
+      _forward_timed(self, batch->producer, msg, &local_options);
+      break;
+    default:
+      _enqueue(self, batch, msg, &local_options);
+      break;
+    }
+}
+
+/************************************************************************
+ * The main thread: life cycle
+ ************************************************************************/
+
+static void
+_random_seed(uint64_t seed[2])
+{
+  for (gint i = 0; i < 2; i++)
+    seed[i] = ((uint64_t) g_random_int() << 32) | g_random_int();
+}
+
+static ParallelizeEngine *
+_new_engine(ParallelizePipe *self)
+{
+  static const ParallelizeCallbacks callbacks =
+  {
+    .forward = _forward,
+    .publish = _publish,
+    .wake = _wake,
+    .now = _now,
+    .hot_key = _hot_key,
+  };
+  ParallelizeEngineOptions options =
+  {
+    .workers = self->worker_count,
+    .keyed = self->key != NULL,
+    .empty_key_round_robin = self->options->empty_key_round_robin,
+    .batch_size = parallelize_options_get_batch_size(self->options),
+    .quantum = parallelize_options_get_log_fetch_limit(self->options),
+    .prefetch = parallelize_options_get_prefetch(self->options),
+  };
+
+  _random_seed(options.seed);
+  return parallelize_engine_new(&options, &callbacks, self);
+}
+
+static gboolean
+_init(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (self->key && log_template_is_literal_string(self->key))
+    msg_warning("WARNING: the worker-partition-key() of parallelize() contains no macro, "
+                "all messages have the same key and will be processed one at a time",
+                _tag_key(self), _tag_id(self), _tag_location(self));
+  self->window_warned = FALSE;
+  if (self->worker_count)
+    {
+      self->engine = _new_engine(self);
+      s->queue = _queue;
+    }
+  else
+    s->queue = NULL;
+  return TRUE;
+}
+
+static gboolean
+_on_config_inited(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+  GError *error = NULL;
+
+  if (!self->worker_count)
+    return TRUE;
+
+  self->workers = parallelize_workers_new(self->engine, self->worker_count);
+  if (!parallelize_workers_start(self->workers, &error))
+    {
+      msg_error("Error creating the worker threads of parallelize()",
+                evt_tag_int("workers", self->worker_count),
+                evt_tag_str("error", error->message),
+                _tag_id(self),
+                _tag_location(self));
+      g_clear_error(&error);
+      return FALSE;
+    }
+
+  msg_notice("parallelize() started",
+             evt_tag_int("workers", self->worker_count),
+             _tag_key(self),
+             _tag_id(self),
+             _tag_location(self));
+  if (parallelize_workers_count_without_id(self->workers))
+    msg_notice("The daemon was started without parallelize() or with fewer workers, "
+               "so that the workers have no place in its memory queues and use their locked path; "
+               "a restart would make them faster",
+               evt_tag_int("workers", parallelize_workers_count_without_id(self->workers)),
+               _tag_id(self),
+               _tag_location(self));
+  return TRUE;
+}
+
+static gboolean
+_deinit(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (self->workers)
+    parallelize_workers_free(self->workers);
+  self->workers = NULL;
+  if (self->engine)
+    parallelize_engine_free(self->engine);
+  self->engine = NULL;
+  return TRUE;
+}
+
+static LogPipe *
+_clone(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  return parallelize_pipe_new(parallelize_options_clone(self->options), g_strdup(self->location), s->cfg);
+}
+
+static void
+_free(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  log_template_unref(self->key);
+  parallelize_options_free(self->options);
+  g_free(self->location);
+  g_free(self->id);
+  log_pipe_free_method(s);
+}
+
+static LogTemplate *
+_compile_key(const gchar *text, GlobalConfig *cfg)
+{
+  LogTemplate *key = log_template_new(cfg, NULL);
+
+  /* it was compiled before, when the options were parsed */
+  gboolean compiles = log_template_compile(key, text, NULL);
+  g_assert(compiles);
+  return key;
+}
+
+LogPipe *
+parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig *cfg)
+{
+  ParallelizePipe *self = g_new0(ParallelizePipe, 1);
+
+  log_pipe_init_instance(&self->super, cfg);
+  self->super.init = _init;
+  self->super.on_config_inited = _on_config_inited;
+  self->super.deinit = _deinit;
+  self->super.clone = _clone;
+  self->super.free_fn = _free;
+
+  self->options = options;
+  self->location = location;
+  self->id = options->id ? g_strdup(options->id) : g_path_get_basename(location);
+  if (options->partition_key)
+    self->key = _compile_key(options->partition_key, cfg);
+  self->worker_count = parallelize_options_get_workers(options);
+  host_compat_announce_workers(self->worker_count);
+  return &self->super;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef PARALLELIZE_PIPE_H_INCLUDED
+#define PARALLELIZE_PIPE_H_INCLUDED 1
+
+#include "logpipe.h"
+#include "parallelize-options.h"
+
+/*
+ * The log path element.  Takes over `options` and `location` ("file:line:column").
+ * Each clone has an engine and workers of its own.
+ */
+LogPipe *parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig *cfg);
+
+#endif
