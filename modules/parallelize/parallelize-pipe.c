@@ -23,7 +23,7 @@ typedef struct _ParallelizePipe
   LogTemplate *key;             /* NULL: round-robin */
   guint worker_count;           /* 0: off */
   ParallelizeEngine *engine;    /* between init and deinit */
-  ParallelizeWorkers *workers;  /* between on_config_inited and deinit */
+  ParallelizeWorkers *workers;  /* the same; started by on_config_inited */
   gint window_warned;           /* atomic */
 } ParallelizePipe;
 
@@ -357,6 +357,36 @@ _new_engine(ParallelizePipe *self)
   return parallelize_engine_new(&options, &callbacks, self);
 }
 
+static void
+_stop(ParallelizePipe *self)
+{
+  if (self->workers)
+    parallelize_workers_free(self->workers);
+  self->workers = NULL;
+  if (self->engine)
+    parallelize_engine_free(self->engine);
+  self->engine = NULL;
+}
+
+static gboolean
+_create_workers(ParallelizePipe *self)
+{
+  GError *error = NULL;
+
+  self->workers = parallelize_workers_new(self->engine, self->worker_count);
+  if (parallelize_workers_create(self->workers, &error))
+    return TRUE;
+
+  msg_error("Error creating the worker threads of parallelize()",
+            evt_tag_int("workers", self->worker_count),
+            evt_tag_str("error", error->message),
+            _tag_id(self),
+            _tag_location(self));
+  g_clear_error(&error);
+  _stop(self);
+  return FALSE;
+}
+
 static gboolean
 _init(LogPipe *s)
 {
@@ -367,36 +397,22 @@ _init(LogPipe *s)
                 "all messages have the same key and will be processed one at a time",
                 _tag_key(self), _tag_id(self), _tag_location(self));
   self->window_warned = FALSE;
-  if (self->worker_count)
-    {
-      self->engine = _new_engine(self);
-      s->queue = _queue;
-    }
-  else
-    s->queue = NULL;
-  return TRUE;
+  if (!self->worker_count)
+    return TRUE;
+
+  self->engine = _new_engine(self);
+  s->queue = _queue;
+  return _create_workers(self);
 }
 
 static gboolean
 _on_config_inited(LogPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
-  GError *error = NULL;
 
   if (!self->worker_count)
     return TRUE;
-
-  self->workers = parallelize_workers_new(self->engine, self->worker_count);
-  if (!parallelize_workers_start(self->workers, &error))
-    {
-      msg_error("Error creating the worker threads of parallelize()",
-                evt_tag_int("workers", self->worker_count),
-                evt_tag_str("error", error->message),
-                _tag_id(self),
-                _tag_location(self));
-      g_clear_error(&error);
-      return FALSE;
-    }
+  parallelize_workers_start(self->workers);
 
   msg_notice("parallelize() started",
              evt_tag_int("workers", self->worker_count),
@@ -416,14 +432,7 @@ _on_config_inited(LogPipe *s)
 static gboolean
 _deinit(LogPipe *s)
 {
-  ParallelizePipe *self = (ParallelizePipe *) s;
-
-  if (self->workers)
-    parallelize_workers_free(self->workers);
-  self->workers = NULL;
-  if (self->engine)
-    parallelize_engine_free(self->engine);
-  self->engine = NULL;
+  _stop((ParallelizePipe *) s);
   return TRUE;
 }
 

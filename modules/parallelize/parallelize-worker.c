@@ -36,6 +36,7 @@ struct _ParallelizeWorkers
   ExitRequest *exit_request;    /* NULL: has come */
   GMutex lock;
   GCond became_ready;
+  gboolean started;
   guint count;
   ParallelizeWorker items[];
 };
@@ -143,7 +144,7 @@ _exit_requested(gpointer user_data)
 }
 
 static gboolean
-_start(ParallelizeWorker *self, GError **error)
+_create(ParallelizeWorker *self, GError **error)
 {
   gchar name[16];
 
@@ -210,22 +211,31 @@ parallelize_workers_new(ParallelizeEngine *engine, guint count)
 }
 
 gboolean
-parallelize_workers_start(ParallelizeWorkers *self, GError **error)
+parallelize_workers_create(ParallelizeWorkers *self, GError **error)
 {
   gboolean complete = TRUE;
 
   for (guint i = 0; i < self->count && complete; i++)
-    complete = _start(&self->items[i], error);
+    complete = _create(&self->items[i], error);
   _wait_until_ready(self);
+  return complete;
+}
+
+void
+parallelize_workers_start(ParallelizeWorkers *self)
+{
+  self->started = TRUE;
   _expect_exit_request(self);
   parallelize_engine_start(self->engine);
   _run_first_time(self);
-  return complete;
 }
 
 void
 parallelize_workers_free(ParallelizeWorkers *self)
 {
+  /* threads end by running a stopped engine */
+  if (!self->started)
+    parallelize_workers_start(self);
   if (self->exit_request)
     self->exit_request->workers = NULL;
   parallelize_engine_stop(self->engine);

@@ -14,13 +14,15 @@ typedef struct _ParallelizeWorkers ParallelizeWorkers;
 /* The caller owns the result; the engine must outlive it.  Main thread. */
 ParallelizeWorkers *parallelize_workers_new(ParallelizeEngine *engine, guint count);
 
+/* Create the threads, which wait for the start.  FALSE: not all of them could
+ * be created; `error` is set, and all that is left is to free.  Main thread, once. */
+gboolean parallelize_workers_create(ParallelizeWorkers *self, GError **error);
+
 /*
- * Create the threads and start the engine with them.  From then on the host's
- * request to its worker threads to exit stops the engine.  FALSE: a thread
- * could not be created; `error` is set, and all that is left is to free.
- * Main thread, once.
+ * Start the engine.  From then on the host's request to its worker threads to
+ * exit stops it.  Main thread, once.
  */
-gboolean parallelize_workers_start(ParallelizeWorkers *self, GError **error);
+void parallelize_workers_start(ParallelizeWorkers *self);
 
 /* Stop the engine, unless that has happened, and wait for the threads.  Main thread. */
 void parallelize_workers_free(ParallelizeWorkers *self);

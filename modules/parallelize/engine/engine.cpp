@@ -48,7 +48,7 @@ constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
  * ------------------------------------------------------------------------ */
 
 parallelize_producer::parallelize_producer(parallelize_engine &engine)
-  : engine(engine), nodes(engine.slabs_)
+  : engine(engine), nodes(engine.slabs_), time_this(time_one_in), watch_this(watch_one_in)
 {
 }
 
@@ -163,7 +163,7 @@ parallelize_engine::accept(ParallelizeProducer &producer)
   else if (!cheap)
     return PARALLELIZE_ACCEPT_ENQUEUE;
 
-  if (++producer.ticks % time_one_in)
+  if (!producer.time_this.pick())
     return PARALLELIZE_ACCEPT_FORWARD;
   forwarded_directly_.fetch_add(time_one_in, std::memory_order_relaxed);
   return PARALLELIZE_ACCEPT_FORWARD_TIMED;
@@ -181,7 +181,7 @@ parallelize_engine::strand_of(std::string_view key)
 void
 parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key)
 {
-  if (++producer.ticks % watch_one_in)
+  if (!producer.watch_this.pick())
     return;
   std::string hot;
   const unsigned percent = hot_keys_.sample(key, hot);
@@ -414,6 +414,14 @@ parallelize_engine::publish(Runner &runner)
   return again != nullptr;
 }
 
+// A strand with more than a worker's share of all messages: it has to be run
+// all the time, or one worker will be left with it when the others are done.
+bool
+parallelize_engine::outweighs_the_others(const Strand &strand) const
+{
+  return strand.backlog() * options_.workers >= in_flight_.load(std::memory_order_relaxed);
+}
+
 void
 parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
 {
@@ -423,7 +431,10 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
     while (Strand *strand = strands)
       {
         strands = strand->next;
-        run_queue_.push_back({strand, {}});
+        if (outweighs_the_others(*strand))
+          run_queue_.push_front({strand, {}});
+        else
+          run_queue_.push_back({strand, {}});
       }
     // A worker takes one of them itself.  A helper may leave without.
     if (!solo_)
@@ -527,7 +538,8 @@ parallelize_engine::take_group(Worker &worker, Task &task)
       return false;
     const std::size_t share = run_queue_.size() / (2 * options_.workers);
     task = run_queue_.pop_front();
-    if (share > 1)
+    // A hot strand is taken alone: it would wait for the rest of its group.
+    if (share > 1 && !(task.strand && outweighs_the_others(*task.strand)))
       {
         std::lock_guard group_lock(worker.mutex);
         run_queue_.move_front(std::min(share, max_group) - 1, worker.group);

@@ -5,6 +5,7 @@
 #include "engine.h"
 #include "hot-key.hpp"
 #include "run-queue.hpp"
+#include "sampler.hpp"
 #include "siphash.hpp"
 #include "strand.hpp"
 
@@ -65,7 +66,8 @@ struct parallelize_producer
   std::vector<Pending> pending;
   std::vector<parallelize::Task> tasks;   // scratch of a hand-over
   unsigned flags = 0;
-  unsigned ticks = 0;               // counts what is sampled
+  parallelize::Sampler time_this;   // messages forwarded directly
+  parallelize::Sampler watch_this;  // keys
   unsigned pause = 0;               // messages before helping is tried again
   bool direct = false;              // no worker is alive: this thread runs what it brings
   bool solo = false;                // see parallelize_engine::solo_
@@ -113,6 +115,7 @@ private:
   // Any runner
   void run_task(Runner &runner, const Task &task, unsigned limit);
   void run_message(Runner &runner, const ParallelizeMessage &message);
+  bool outweighs_the_others(const Strand &strand) const;
   void start_slice(Runner &runner);
   bool slice_is_over(Runner &runner);
   bool publish(Runner &runner);

@@ -32,6 +32,15 @@ public:
     at(size_++) = task;
   }
 
+  void push_front(const Task &task)
+  {
+    if (size_ == capacity_)
+      grow();
+    head_ = (head_ - 1) & (capacity_ - 1);
+    size_++;
+    at(0) = task;
+  }
+
   Task pop_front()
   {
     Task task = at(0);

@@ -190,12 +190,19 @@ public:
   Node *pop()
   {
     if (!rest_)
-      rest_ = take_new();
+      take_new();
     Node *node = rest_;
     if (node)
-      rest_ = node->next;
+      {
+        rest_ = node->next;
+        backlog_--;
+      }
     return node;
   }
+
+  // Messages that are known to wait; what came since the last one was popped
+  // out of nothing is not.
+  std::size_t backlog() const { return backlog_; }
 
   // Give the strand up.  False: messages wait, the caller still holds it.
   bool release()
@@ -211,25 +218,25 @@ private:
   static constexpr std::uintptr_t idle = 0;
   static constexpr std::uintptr_t taken = 1;
 
-  // New messages, oldest first.
-  Node *take_new()
+  // Turn what is new, newest first, into rest_, oldest first.
+  void take_new()
   {
     if (state_.load(std::memory_order_relaxed) == taken)
-      return nullptr;
+      return;
     Node *newest = reinterpret_cast<Node *>(state_.exchange(taken, std::memory_order_acquire));
-    Node *oldest = nullptr;
     while (newest)
       {
         Node *older = newest->next;
-        newest->next = oldest;
-        oldest = newest;
+        newest->next = rest_;
+        rest_ = newest;
         newest = older;
+        backlog_++;
       }
-    return oldest;
   }
 
   std::atomic<std::uintptr_t> state_{idle};
   Node *rest_ = nullptr;    // taken out of state_, oldest first
+  std::size_t backlog_ = 0; // length of rest_
 };
 
 }
