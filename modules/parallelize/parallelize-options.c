@@ -6,8 +6,8 @@
 
 #define DEFAULT_BATCH_SIZE 128
 #define DEFAULT_LOG_FETCH_LIMIT 256
-#define DEFAULT_PREFETCH 4096
-#define DEFAULT_PREFETCH_PER_WORKER 256
+#define DEFAULT_PREFETCH 1024
+#define DEFAULT_PREFETCH_PER_WORKER 128
 
 ParallelizeOptions *
 parallelize_options_new(void)

@@ -8,6 +8,7 @@
 #include "scratch-buffers.h"
 #include "template/templates.h"
 
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -257,6 +258,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   ScratchBuffersMarker mark;
   gsize key_length;
   const gchar *key;
+  gboolean outrun;
 
   /* Another branch holds it as well: the queue nodes in a message are not
    * locked, two threads may not queue the same one. */
@@ -269,8 +271,10 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   scratch_buffers_mark(&mark);
   key = _expand_key(self, msg, &key_length);
   /* may run other messages, and with that this thread's batch callbacks, which free the batch */
-  parallelize_producer_enqueue(producer, &message, key, key_length);
+  outrun = parallelize_producer_enqueue(producer, &message, key, key_length);
   scratch_buffers_reclaim_marked(mark);
+  if (outrun)
+    sched_yield();
 
   if (!batches)
     _close_batch(batch);
@@ -429,10 +433,35 @@ _on_config_inited(LogPipe *s)
   return TRUE;
 }
 
+static void
+_log_totals(ParallelizePipe *self)
+{
+  GString *per_worker = g_string_new(NULL);
+  ParallelizeEngineCounters counters;
+
+  for (guint i = 0; i < self->worker_count; i++)
+    g_string_append_printf(per_worker, "%s%" G_GUINT64_FORMAT, i ? " " : "",
+                           parallelize_engine_processed_by(self->engine, i));
+  parallelize_engine_get_counters(self->engine, &counters);
+  msg_notice("parallelize() stopped",
+             evt_tag_str("processed_by_workers", per_worker->str),
+             evt_tag_printf("processed_by_helping_sources", "%" G_GUINT64_FORMAT, counters.helped),
+             evt_tag_printf("too_cheap_to_hand_over", "%" G_GUINT64_FORMAT, counters.forwarded_directly),
+             evt_tag_printf("wakeups", "%" G_GUINT64_FORMAT, counters.wakeups),
+             evt_tag_printf("stolen", "%" G_GUINT64_FORMAT, counters.stolen),
+             _tag_id(self),
+             _tag_location(self));
+  g_string_free(per_worker, TRUE);
+}
+
 static gboolean
 _deinit(LogPipe *s)
 {
-  _stop((ParallelizePipe *) s);
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (self->engine)
+    _log_totals(self);
+  _stop(self);
   return TRUE;
 }
 

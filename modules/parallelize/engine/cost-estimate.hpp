@@ -13,7 +13,7 @@ class CostEstimate
 {
 public:
   // Waking a sleeping thread is worth it from so much work on.
-  static constexpr std::uint32_t wake_up_ns = 20'000;
+  static constexpr std::uint32_t wake_up_ns = 400'000;
 
   void sample(std::uint64_t nanoseconds)
   {

@@ -36,10 +36,32 @@ constexpr std::size_t max_group = 32;
 constexpr std::uint64_t slice_ns = 2'000'000;
 constexpr unsigned messages_per_clock = 32;
 
+// A message comes from another core's cache: so much of it is asked for while
+// the one before it is processed.
+constexpr std::size_t message_bytes = 1024;
+constexpr std::size_t cache_line = 64;
+
 constexpr unsigned time_one_in = 8;         // messages forwarded directly
 constexpr unsigned watch_one_in = 16;       // keys
 constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
 constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
+
+void
+bring_closer(const ParallelizeMessage &message)
+{
+  const char *start = static_cast<const char *>(message.handle);
+  for (std::size_t offset = 0; offset < message_bytes; offset += cache_line)
+    __builtin_prefetch(start + offset, 1);
+}
+
+void
+bring_closer(const Task &task)
+{
+  if (!task.strand)
+    bring_closer(task.message);
+  else if (const Node *node = task.strand->peek())
+    bring_closer(node->message);
+}
 
 }
 
@@ -217,7 +239,7 @@ parallelize_engine::worth_handing_over(const ParallelizeProducer &producer) cons
          || (sleeping_.load(std::memory_order_relaxed) && count >= cost_.per_wake_up());
 }
 
-void
+bool
 parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message,
                             std::string_view key)
 {
@@ -228,14 +250,18 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
 
   const bool helps = shall_help(producer);
   if (!helps && !worth_handing_over(producer))
-    return;
+    return false;
   hand_over(producer);
 
   // Whoever has helped has published, which may have closed the producer.
   if (producer.direct)
     help(0);
-  else if (helps && !help(help_until_))
-    producer.pause = pause_after_no_help;
+  else if (helps && !(worth_helping() && help(help_until_)))
+    {
+      producer.pause = pause_after_no_help;
+      return true;
+    }
+  return false;
 }
 
 void
@@ -300,6 +326,15 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
+// What waits may all be in strands that others run; for a few messages the
+// publish would cost more than it brings.
+bool
+parallelize_engine::worth_helping()
+{
+  std::lock_guard lock(mutex_);
+  return run_queue_.size() >= cost_.per_wake_up();
+}
+
 // Run strands on the producer's thread until no more than `until_in_flight`
 // messages are inside or nothing can be run right now.  False: nothing was run.
 bool
@@ -312,9 +347,9 @@ parallelize_engine::help(std::uint64_t until_in_flight)
 
   while (more)
     {
-      while (runner.done < max_group && !slice_is_over(runner) && take_one(task))
-        run_task(runner, task, options_.quantum);
-      more = runner.done >= max_group || slice_is_over(runner);
+      while (runner.done < options_.quantum && !slice_is_over(runner) && take_one(task))
+        run_task(runner, task, options_.quantum - runner.done);
+      more = runner.done >= options_.quantum || slice_is_over(runner);
       any |= runner.done > 0;
       helped_.fetch_add(runner.done, std::memory_order_relaxed);
       // What is queued again may have nobody but us to run it.
@@ -353,6 +388,8 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
         break;
       const ParallelizeMessage message = node->message;
       runner.nodes.give_back(node);
+      if (const Node *next = task.strand->next_known())
+        bring_closer(next->message);
       run_message(runner, message);
       if (slice_is_over(runner))
         break;
@@ -480,16 +517,12 @@ parallelize_engine::run(unsigned index)
 
   for (;;)
     {
-      if (!take_from_group(worker, task))
+      if (!take_from_group(worker, task) && !take_group(worker, task) && !steal_into(worker, index, task))
         {
-          publish(runner);
-          if (!take_group(worker, task) && !steal_into(worker, index, task))
-            {
-              ParallelizeRun result;
-              if (rest(index, result))
-                return result;
-              continue;
-            }
+          ParallelizeRun result;
+          if (!publish(runner) && rest(index, result))
+            return result;
+          continue;
         }
 
       // What is left of the group is work for somebody who sleeps.
@@ -523,6 +556,8 @@ parallelize_engine::take_from_group(Worker &worker, Task &task)
     return false;
   task = worker.group.pop_front();
   worker.group_size.store(worker.group.size(), std::memory_order_relaxed);
+  if (!worker.group.empty())
+    bring_closer(worker.group.front());
   return true;
 }
 
@@ -753,11 +788,11 @@ parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
   self->engine.timed(nanoseconds);
 }
 
-void
+bool
 parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message, const char *key,
                              size_t key_length)
 {
-  self->engine.enqueue(*self, *message, {key, key_length});
+  return self->engine.enqueue(*self, *message, {key, key_length});
 }
 
 void

@@ -137,8 +137,12 @@ void parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
  * May help, that is forward other messages and publish on this thread, so
  * that close() may have been called by the time it returns: do not touch
  * `self` afterwards unless opened without PARALLELIZE_PRODUCER_HELPS.
+ *
+ * True, now and then: more than prefetch() messages wait, and this thread can
+ * run none of them because others are at it.  It had better leave them the
+ * processor.
  */
-void parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
+bool parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
                                   const char *key, size_t key_length);
 
 /* End of the batch.  The thread has published what it forwarded itself.  Never forwards. */

@@ -68,6 +68,7 @@ struct parallelize_producer
   unsigned flags = 0;
   parallelize::Sampler time_this;   // messages forwarded directly
   parallelize::Sampler watch_this;  // keys
+  unsigned forwarded = 0;           // directly, in this batch
   unsigned pause = 0;               // messages before helping is tried again
   bool direct = false;              // no worker is alive: this thread runs what it brings
   bool solo = false;                // see parallelize_engine::solo_
@@ -90,7 +91,7 @@ public:
   ParallelizeProducer *open(unsigned flags);
   ParallelizeAccept accept(ParallelizeProducer &producer);
   void timed(std::uint64_t nanoseconds) { cost_.sample(nanoseconds); }
-  void enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
+  bool enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void close(ParallelizeProducer &producer);
 
   ParallelizeEngineCounters counters() const;
@@ -110,6 +111,7 @@ private:
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
+  bool worth_helping();
   bool help(std::uint64_t until_in_flight);
 
   // Any runner

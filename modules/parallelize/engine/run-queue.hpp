@@ -25,6 +25,8 @@ public:
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
+  const Task &front() { return at(0); }
+
   void push_back(const Task &task)
   {
     if (size_ == capacity_)

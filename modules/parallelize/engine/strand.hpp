@@ -200,6 +200,9 @@ public:
     return node;
   }
 
+  // The message that will be popped next, as far as it is known without popping.
+  const Node *next_known() const { return rest_; }
+
   // Messages that are known to wait; what came since the last one was popped
   // out of nothing is not.
   std::size_t backlog() const { return backlog_; }
@@ -210,6 +213,13 @@ public:
     std::uintptr_t expected = taken;
     return !rest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
                                                     std::memory_order_relaxed);
+  }
+
+  // Some message that waits, for one who holds a strand that nobody runs.
+  const Node *peek() const
+  {
+    const std::uintptr_t state = state_.load(std::memory_order_acquire);
+    return rest_ ? rest_ : state > taken ? reinterpret_cast<const Node *>(state) : nullptr;
   }
 
   Strand *next = nullptr;   // the runner's list of strands that wait for a publish
