@@ -25,8 +25,9 @@ if (ENABLE_WERROR)
 endif ()
 
 if (SANITIZE)
-  # Assertions stay in, and fortified calls out: they would hide the plain ones from the sanitizers.
-  add_compile_options(-fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -UNDEBUG)
+  # Without fortified calls, which would hide the plain ones from the sanitizers.
+  add_compile_options(-fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_compile_definitions($<$<COMPILE_LANGUAGE:CXX>:_GLIBCXX_ASSERTIONS>)
   add_link_options(-fsanitize=${SANITIZE})
 else ()
   add_compile_options(

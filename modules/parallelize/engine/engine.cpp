@@ -185,10 +185,8 @@ parallelize_engine::accept(ParallelizeProducer &producer)
   else if (!cheap)
     return PARALLELIZE_ACCEPT_ENQUEUE;
 
-  if (!producer.time_this.pick())
-    return PARALLELIZE_ACCEPT_FORWARD;
-  forwarded_directly_.fetch_add(time_one_in, std::memory_order_relaxed);
-  return PARALLELIZE_ACCEPT_FORWARD_TIMED;
+  producer.forwarded++;
+  return producer.time_this.pick() ? PARALLELIZE_ACCEPT_FORWARD_TIMED : PARALLELIZE_ACCEPT_FORWARD;
 }
 
 // nullptr: the message needs no order.
@@ -306,6 +304,8 @@ void
 parallelize_engine::close(ParallelizeProducer &producer)
 {
   hand_over(producer);
+  if (producer.forwarded)
+    forwarded_directly_.fetch_add(std::exchange(producer.forwarded, 0), std::memory_order_relaxed);
   if (producer.solo)
     {
       std::vector<unsigned> sleepers;
