@@ -38,11 +38,14 @@ public:
     return ns == 0 || ns > 20'000;
   }
 
-  // How many of `messages` messages are worth waking one thread for.
-  unsigned per_wake_up() const
+  // How many messages are worth waking one thread for.
+  unsigned per_wake_up() const { return messages_in(wake_up_ns); }
+
+  // How many messages take about so long.  At least 1; 1 if the cost is unknown.
+  unsigned messages_in(std::uint32_t nanoseconds) const
   {
     const std::uint32_t ns = average_.load(std::memory_order_relaxed);
-    return ns == 0 || ns >= wake_up_ns ? 1 : wake_up_ns / ns;
+    return ns == 0 || ns >= nanoseconds ? 1 : nanoseconds / ns;
   }
 
 private:

@@ -33,7 +33,7 @@ constexpr std::size_t max_group = 32;
 
 // A runner publishes at least this often, so that what is done becomes visible
 // even if the next message takes long.
-constexpr std::uint64_t slice_ns = 2'000'000;
+constexpr std::uint32_t slice_ns = 2'000'000;
 constexpr unsigned messages_per_clock = 32;
 
 // A message comes from another core's cache: so much of it is asked for while
@@ -182,10 +182,14 @@ parallelize_engine::accept(ParallelizeProducer &producer)
       if (!producer.solo)
         return PARALLELIZE_ACCEPT_ENQUEUE;
     }
-  else if (!cheap)
+  else if (!cheap && !more_wait_than_should(producer))
     return PARALLELIZE_ACCEPT_ENQUEUE;
 
+  // A batch that stays open for long must not keep back what is done.
+  if (producer.forwarded >= std::min(options_.quantum, cost_.messages_in(slice_ns)))
+    return PARALLELIZE_ACCEPT_PUBLISH;
   producer.forwarded++;
+  producer.helped += !cheap;
   return producer.time_this.pick() ? PARALLELIZE_ACCEPT_FORWARD_TIMED : PARALLELIZE_ACCEPT_FORWARD;
 }
 
@@ -215,12 +219,18 @@ parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string
     callbacks_.hot_key(user_data_, hot.data(), hot.size(), percent);
 }
 
-// More than prefetch() messages wait.
+// More than prefetch() messages wait, and this thread may do something about it.
+bool
+parallelize_engine::more_wait_than_should(const ParallelizeProducer &producer) const
+{
+  return (producer.flags & PARALLELIZE_PRODUCER_HELPS)
+         && in_flight_.load(std::memory_order_relaxed) + producer.pending.size() > options_.prefetch;
+}
+
 bool
 parallelize_engine::shall_help(ParallelizeProducer &producer) const
 {
-  if (!(producer.flags & PARALLELIZE_PRODUCER_HELPS)
-      || in_flight_.load(std::memory_order_relaxed) + producer.pending.size() <= options_.prefetch)
+  if (!more_wait_than_should(producer))
     return false;
   if (producer.pause == 0)
     return true;
@@ -305,7 +315,11 @@ parallelize_engine::close(ParallelizeProducer &producer)
 {
   hand_over(producer);
   if (producer.forwarded)
-    forwarded_directly_.fetch_add(std::exchange(producer.forwarded, 0), std::memory_order_relaxed);
+    {
+      forwarded_directly_.fetch_add(producer.forwarded - producer.helped, std::memory_order_relaxed);
+      helped_.fetch_add(producer.helped, std::memory_order_relaxed);
+      producer.forwarded = producer.helped = 0;
+    }
   if (producer.solo)
     {
       std::vector<unsigned> sleepers;

@@ -69,6 +69,7 @@ struct parallelize_producer
   parallelize::Sampler time_this;   // messages forwarded directly
   parallelize::Sampler watch_this;  // keys
   unsigned forwarded = 0;           // directly, in this batch
+  unsigned helped = 0;              // of these: because more than prefetch() waited
   unsigned pause = 0;               // messages before helping is tried again
   bool direct = false;              // no worker is alive: this thread runs what it brings
   bool solo = false;                // see parallelize_engine::solo_
@@ -110,6 +111,7 @@ private:
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
+  bool more_wait_than_should(const ParallelizeProducer &producer) const;
   bool shall_help(ParallelizeProducer &producer) const;
   bool worth_helping();
   bool help(std::uint64_t until_in_flight);
