@@ -258,7 +258,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   ScratchBuffersMarker mark;
   gsize key_length;
   const gchar *key;
-  gboolean outrun;
+  ParallelizeEnqueue result;
 
   /* Another branch holds it as well: the queue nodes in a message are not
    * locked, two threads may not queue the same one. */
@@ -271,9 +271,12 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   scratch_buffers_mark(&mark);
   key = _expand_key(self, msg, &key_length);
   /* may run other messages, and with that this thread's batch callbacks, which free the batch */
-  outrun = parallelize_producer_enqueue(producer, &message, key, key_length);
+  result = parallelize_producer_enqueue(producer, &message, key, key_length);
   scratch_buffers_reclaim_marked(mark);
-  if (outrun)
+
+  if (result == PARALLELIZE_ENQUEUE_FORWARD)
+    log_pipe_forward_msg(&self->super, msg, path_options);
+  else if (result == PARALLELIZE_ENQUEUED_OUTRUN)
     sched_yield();
 
   if (!batches)

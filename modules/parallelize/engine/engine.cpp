@@ -34,6 +34,7 @@ constexpr std::size_t max_group = 32;
 // A runner publishes at least this often, so that what is done becomes visible
 // even if the next message takes long.
 constexpr std::uint32_t slice_ns = 2'000'000;
+constexpr unsigned max_unpublished = 4096;  // by a producer's thread: memory queues count them in 16 bits
 constexpr unsigned messages_per_clock = 32;
 
 // A message comes from another core's cache: so much of it is asked for while
@@ -158,8 +159,15 @@ bool
 parallelize_engine::try_solo(ParallelizeProducer &producer)
 {
   std::lock_guard lock(mutex_);
-  if (solo_ || stopping_.load() || !run_queue_.empty() || in_flight_.load(std::memory_order_acquire) != 0)
+  if (solo_ || stopping_.load() || !run_queue_.empty())
     return false;
+  // Sequentially consistent, as in hold(): one of the two sees the other.
+  solo_taken_.store(true);
+  if (in_flight_.load() != 0)
+    {
+      solo_taken_.store(false);
+      return false;
+    }
   solo_ = &producer;
   producer.solo = true;
   solo_wanted_by_others_.store(false, std::memory_order_relaxed);
@@ -171,6 +179,10 @@ parallelize_engine::accept(ParallelizeProducer &producer)
 {
   if (!(producer.flags & PARALLELIZE_PRODUCER_BATCHES))
     return PARALLELIZE_ACCEPT_ENQUEUE;
+
+  // A batch that stays open for long must not keep back what is done.
+  if (producer.forwarded >= std::min(max_unpublished, cost_.messages_in(slice_ns)))
+    return PARALLELIZE_ACCEPT_PUBLISH;
 
   const bool cheap = cost_.cheap();
   if (options_.keyed)
@@ -185,9 +197,6 @@ parallelize_engine::accept(ParallelizeProducer &producer)
   else if (!cheap && !more_wait_than_should(producer))
     return PARALLELIZE_ACCEPT_ENQUEUE;
 
-  // A batch that stays open for long must not keep back what is done.
-  if (producer.forwarded >= std::min(options_.quantum, cost_.messages_in(slice_ns)))
-    return PARALLELIZE_ACCEPT_PUBLISH;
   producer.forwarded++;
   producer.helped += !cheap;
   return producer.time_this.pick() ? PARALLELIZE_ACCEPT_FORWARD_TIMED : PARALLELIZE_ACCEPT_FORWARD;
@@ -247,18 +256,75 @@ parallelize_engine::worth_handing_over(const ParallelizeProducer &producer) cons
          || (sleeping_.load(std::memory_order_relaxed) && count >= cost_.per_wake_up());
 }
 
+// Whether the message is processed by this thread, right away, while it is in
+// this core's cache.
 bool
+parallelize_engine::runs_here(ParallelizeProducer &producer, Strand &strand)
+{
+  const bool held = strand.is_held_by(&producer) ? strand.quiet() : hold(producer, strand);
+  producer.forwarded += held;
+  producer.helped += held;
+  return held;
+}
+
+// Take a strand with which nothing is under way, until close().
+bool
+parallelize_engine::hold(ParallelizeProducer &producer, Strand &strand)
+{
+  if (producer.direct || !(producer.flags & PARALLELIZE_PRODUCER_BATCHES) || !strand.looks_idle()
+      || !more_wait_than_should(producer))
+    return false;
+
+  // What this batch has collected of the same key comes first.
+  hand_over(producer);
+  in_flight_.fetch_add(1);
+  if (solo_taken_.load() || !strand.take_if_idle(&producer))
+    {
+      in_flight_.fetch_sub(1);
+      return false;
+    }
+  strand.next = producer.held;
+  producer.held = &strand;
+  return true;
+}
+
+// After a publish.
+void
+parallelize_engine::release_held(ParallelizeProducer &producer)
+{
+  Strand *again = nullptr;
+  unsigned count = 0;
+
+  for (; producer.held; count++)
+    {
+      Strand *strand = std::exchange(producer.held, producer.held->next);
+      strand->forget_holder();
+      if (!strand->release())
+        {
+          strand->next = again;
+          again = strand;
+        }
+    }
+  if (again)
+    requeue(again, PARALLELIZE_ON_PRODUCER);
+  if (count)
+    in_flight_.fetch_sub(count, std::memory_order_acq_rel);
+}
+
+ParallelizeEnqueue
 parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message,
                             std::string_view key)
 {
   Strand *strand = strand_of(key);
   if (strand && options_.workers > 1)
     watch_for_hot_key(producer, key);
+  if (strand && runs_here(producer, *strand))
+    return PARALLELIZE_ENQUEUE_FORWARD;
   producer.pending.push_back({strand, message});
 
   const bool helps = shall_help(producer);
   if (!helps && !worth_handing_over(producer))
-    return false;
+    return PARALLELIZE_ENQUEUED;
   hand_over(producer);
 
   // Whoever has helped has published, which may have closed the producer.
@@ -267,9 +333,9 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
   else if (helps && !(worth_helping() && help(help_until_)))
     {
       producer.pause = pause_after_no_help;
-      return true;
+      return PARALLELIZE_ENQUEUED_OUTRUN;
     }
-  return false;
+  return PARALLELIZE_ENQUEUED;
 }
 
 void
@@ -313,6 +379,7 @@ parallelize_engine::hand_over(ParallelizeProducer &producer)
 void
 parallelize_engine::close(ParallelizeProducer &producer)
 {
+  release_held(producer);
   hand_over(producer);
   if (producer.forwarded)
     {
@@ -326,6 +393,7 @@ parallelize_engine::close(ParallelizeProducer &producer)
       {
         std::lock_guard lock(mutex_);
         solo_ = nullptr;
+        solo_taken_.store(false);
         wake_locked(run_queue_.size(), sleepers);
       }
       producer.solo = false;
@@ -802,7 +870,7 @@ parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
   self->engine.timed(nanoseconds);
 }
 
-bool
+ParallelizeEnqueue
 parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message, const char *key,
                              size_t key_length)
 {

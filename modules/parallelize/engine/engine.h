@@ -130,6 +130,19 @@ typedef enum
 ParallelizeAccept parallelize_producer_accept(ParallelizeProducer *self);
 void parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds);
 
+typedef enum
+{
+  PARALLELIZE_ENQUEUED,
+  /* The same; and more than prefetch() messages wait, and this thread can run
+   * none of them because others are at it.  It had better leave them the
+   * processor. */
+  PARALLELIZE_ENQUEUED_OUTRUN,
+  /* The message is still the caller's, who must process it here and now: so
+   * many wait that this thread had better do something itself, and nothing
+   * with this key is under way. */
+  PARALLELIZE_ENQUEUE_FORWARD,
+} ParallelizeEnqueue;
+
 /*
  * Hand a message to the engine.  `key` is read before return; ignored by an
  * engine without a key.
@@ -137,13 +150,9 @@ void parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
  * May help, that is forward other messages and publish on this thread, so
  * that close() may have been called by the time it returns: do not touch
  * `self` afterwards unless opened without PARALLELIZE_PRODUCER_HELPS.
- *
- * True, now and then: more than prefetch() messages wait, and this thread can
- * run none of them because others are at it.  It had better leave them the
- * processor.
  */
-bool parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
-                                  const char *key, size_t key_length);
+ParallelizeEnqueue parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
+                                                const char *key, size_t key_length);
 
 /* End of the batch.  The thread has published what it forwarded itself.  Never forwards. */
 void parallelize_producer_close(ParallelizeProducer *self);

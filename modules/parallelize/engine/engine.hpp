@@ -70,6 +70,7 @@ struct parallelize_producer
   parallelize::Sampler watch_this;  // keys
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
+  parallelize::Strand *held = nullptr;  // strands of such messages, linked by Strand::next
   unsigned pause = 0;               // messages before helping is tried again
   bool direct = false;              // no worker is alive: this thread runs what it brings
   bool solo = false;                // see parallelize_engine::solo_
@@ -92,7 +93,7 @@ public:
   ParallelizeProducer *open(unsigned flags);
   ParallelizeAccept accept(ParallelizeProducer &producer);
   void timed(std::uint64_t nanoseconds) { cost_.sample(nanoseconds); }
-  bool enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
+  ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void close(ParallelizeProducer &producer);
 
   ParallelizeEngineCounters counters() const;
@@ -112,6 +113,9 @@ private:
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
   bool more_wait_than_should(const ParallelizeProducer &producer) const;
+  bool runs_here(ParallelizeProducer &producer, Strand &strand);
+  bool hold(ParallelizeProducer &producer, Strand &strand);
+  void release_held(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
   bool worth_helping();
   bool help(std::uint64_t until_in_flight);
@@ -156,11 +160,13 @@ private:
   alignas(64) parallelize::CostEstimate cost_;
   std::atomic<unsigned> sleeping_{0};       // idle_.size(), for a look without the lock
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
+  std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
   parallelize::HotKeyVote hot_keys_;
   std::atomic<std::uint64_t> hot_key_reported_{0};   // when; 0: never
 
-  // Once a batch, by every producer and runner
+  // Once a batch, by every producer and runner.  Messages handed over and not
+  // yet published, and strands held by producers.
   alignas(64) std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<unsigned> open_{0};           // producers between open and close
 

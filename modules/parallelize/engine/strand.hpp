@@ -184,7 +184,29 @@ public:
     return old == idle;
   }
 
+  // Any thread.  True: the strand was idle and is now taken by `holder`, who
+  // runs messages that never wait in it.
+  bool take_if_idle(const void *holder)
+  {
+    std::uintptr_t expected = idle;
+    if (!state_.compare_exchange_strong(expected, taken, std::memory_order_acq_rel, std::memory_order_relaxed))
+      return false;
+    holder_.store(holder, std::memory_order_relaxed);
+    return true;
+  }
+
+  // Any thread; may have changed on return.
+  bool looks_idle() const { return state_.load(std::memory_order_relaxed) == idle; }
+
+  // Any thread, about itself: nobody else sets it to the caller.
+  bool is_held_by(const void *holder) const { return holder_.load(std::memory_order_relaxed) == holder; }
+
   // The rest is for the one thread that runs the strand.
+
+  void forget_holder() { holder_.store(nullptr, std::memory_order_relaxed); }
+
+  // Nothing has been pushed since the strand was taken.
+  bool quiet() const { return !rest_ && state_.load(std::memory_order_relaxed) == taken; }
 
   // The oldest message, or nullptr when there is none right now.
   Node *pop()
@@ -245,6 +267,7 @@ private:
   }
 
   std::atomic<std::uintptr_t> state_{idle};
+  std::atomic<const void *> holder_{nullptr};
   Node *rest_ = nullptr;    // taken out of state_, oldest first
   std::size_t backlog_ = 0; // length of rest_
 };
