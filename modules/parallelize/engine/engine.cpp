@@ -408,13 +408,14 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
-// What waits may all be in strands that others run; for a few messages the
-// publish would cost more than it brings.
+// What waits may all be in strands that others run; and for a few messages the
+// publish would cost more than it brings, unless far too many wait.
 bool
 parallelize_engine::worth_helping()
 {
   std::lock_guard lock(mutex_);
-  return run_queue_.size() >= cost_.per_wake_up();
+  return run_queue_.size() >= cost_.per_wake_up()
+         || (!run_queue_.empty() && in_flight_.load(std::memory_order_relaxed) / 2 > options_.prefetch);
 }
 
 // Run strands on the producer's thread until no more than `until_in_flight`
@@ -485,7 +486,15 @@ parallelize_engine::start_slice(Runner &runner)
 {
   runner.slice_started = now();
   runner.slice_over = false;
-  runner.until_clock = cost_.slow() ? 0 : messages_per_clock;
+  runner.until_clock = messages_until_clock();
+}
+
+// While others sleep it matters to notice soon that messages take longer than
+// they used to.
+unsigned
+parallelize_engine::messages_until_clock() const
+{
+  return cost_.slow() || sleeping_.load(std::memory_order_relaxed) ? 0 : messages_per_clock;
 }
 
 bool
@@ -495,7 +504,7 @@ parallelize_engine::slice_is_over(Runner &runner)
     return false;
   if (runner.slice_over || (runner.until_clock && --runner.until_clock))
     return runner.slice_over;
-  runner.until_clock = cost_.slow() ? 0 : messages_per_clock;
+  runner.until_clock = messages_until_clock();
   runner.slice_over = now() - runner.slice_started >= slice_ns;
   return runner.slice_over;
 }

@@ -125,6 +125,7 @@ private:
   void run_message(Runner &runner, const ParallelizeMessage &message);
   bool outweighs_the_others(const Strand &strand) const;
   void start_slice(Runner &runner);
+  unsigned messages_until_clock() const;
   bool slice_is_over(Runner &runner);
   bool publish(Runner &runner);
   void requeue(Strand *strands, ParallelizeThread on);
