@@ -415,7 +415,7 @@ parallelize_engine::worth_helping()
 {
   std::lock_guard lock(mutex_);
   return run_queue_.size() >= cost_.per_wake_up()
-         || (!run_queue_.empty() && in_flight_.load(std::memory_order_relaxed) / 2 > options_.prefetch);
+         || (!run_queue_.empty() && in_flight_.load(std::memory_order_relaxed) > options_.prefetch + options_.prefetch / 4);
 }
 
 // Run strands on the producer's thread until no more than `until_in_flight`
