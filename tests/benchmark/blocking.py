@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Work that takes time without a processor, from the functional tests' own module."""
+
+import os
+import pathlib
+import subprocess
+
+import host
+
+LIBRARY = "libtestblock.so"
+SOURCE = host.REPOSITORY / "tests" / "functional" / "modules"
+
+
+class Unavailable(Exception):
+    """The tests' module is neither built nor can it be; the text says why."""
+
+
+def element(milliseconds):
+    """A log path element that blocks its thread for so long a message."""
+    return f'rewrite {{ set("$(test-work {milliseconds * 1000})" value("work")); }};'
+
+
+def find_or_build(module_dir, folder):
+    """The directory of the module: given, beside the build of module_dir, or built in folder."""
+    given = os.environ.get("PARALLELIZE_TEST_MODULE_DIR")
+    beside = module_dir.resolve().parents[1] / "tests" / "functional" / "modules"
+    for directory in (pathlib.Path(given) if given else beside, beside):
+        if (directory / LIBRARY).exists():
+            return directory
+    return _build(folder / "modules")
+
+
+def _build(directory):
+    if not (SOURCE / "CMakeLists.txt").exists():
+        raise Unavailable(f"{LIBRARY} has no source in {SOURCE}")
+    try:
+        for command in (["cmake", "-S", SOURCE, "-B", directory], ["cmake", "--build", directory]):
+            subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
+    except FileNotFoundError as error:
+        raise Unavailable(f"{LIBRARY} is not built, and cmake is not installed") from error
+    except subprocess.CalledProcessError as error:
+        raise Unavailable(f"{LIBRARY} does not build:\n{error.stdout}") from error
+    return directory

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Configurations of the measured log paths."""
+
+from traffic import KEY_TEMPLATE, OUTPUT_TEMPLATE
+
+# None of these matches, each has to read the message to find that out.
+_PATTERNS = (
+    r"user[= ]\w+ .*from (\d{1,3}\.){3}\d{1,3} port \d+ refused",
+    r"[a-z]+=[0-9a-f]{8}-[0-9a-f]{4}",
+    r"(GET|POST|PUT) \S+ HTTP/[12]\.[01] status=5\d\d",
+    r"\d{4}-\d{2}-\d{2}T",
+    r"status=5\d\d",
+)
+
+_FILTER = "  filter { %s };" % " and ".join(
+    f'not match("{pattern}" value("MESSAGE"))'.replace("\\", "\\\\") for pattern in _PATTERNS)
+
+
+def parallelize(workers, keyed, word="parallelize"):
+    """The element as a log path takes it."""
+    key = f' worker-partition-key("{KEY_TEMPLATE}")' if keyed else ""
+    return f"{word}(workers({workers}){key});"
+
+
+def file_source(path, window):
+    return (f'file("{path}" log-iw-size({window}) log-fetch-limit(1000) follow-freq(0.1)'
+            ' keep-hostname(yes));')
+
+
+def tcp_source(port, window):
+    return (f'syslog(ip("127.0.0.1") port({port}) transport("tcp") max-connections(1)'
+            f' log-iw-size({window}) log-fetch-limit(1000) keep-hostname(yes));')
+
+
+def unix_source(path, window):
+    return (f'unix-stream("{path}" log-iw-size({window}) max-connections(1)'
+            f' log-fetch-limit({window}) keep-hostname(yes) flags(expect-hostname));')
+
+
+def config(source, output, window, element="", filters=0, work=""):
+    """A flow-controlled path from source to a file.
+
+    element: the text of parallelize(), empty for off. filters: how many filters
+    of five PCRE matches each stand behind it. work: further elements behind it.
+    """
+    behind = "\n".join([_FILTER] * filters + ([f"  {work}"] if work else []))
+    return f"""
+options {{ use-dns(no); stats-freq(0); log-fifo-size({2 * window}); }};
+log {{
+  source {{ {source} }};
+  {element}
+{behind}
+  destination {{ file("{output}" template("{OUTPUT_TEMPLATE}")); }};
+  flags(flow-control);
+}};
+"""

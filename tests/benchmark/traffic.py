@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Generated syslog traffic, and the check that all of it came out again.
+
+The sender ($HOST) is the key. Every message carries its number within its key,
+and all messages have the same length, so that the size of an output file tells
+how many messages it holds.
+"""
+
+import collections
+import itertools
+import random
+
+KEYS = 1000
+BODIES = 1009
+BODY_LENGTH = 100
+ZIPF_EXPONENT = 1.2
+
+# What a destination has to write so that check() understands it.
+OUTPUT_TEMPLATE = "$HOST $MSG\\n"
+KEY_TEMPLATE = "${HOST}"
+
+_KEY_LENGTH = len(b"host-00000")
+_LINE_LENGTH = _KEY_LENGTH + len(b" 0000000 ") + BODY_LENGTH + len(b"\n")
+
+_SENTENCES = (
+    "Accepted publickey for {name} from 10.{a}.{b}.{c} port {port} ssh2: ED25519 session={hex}",
+    "Failed password for invalid user {name} from 192.168.{a}.{b} port {port} ssh2 attempt={c}",
+    "GET /api/v2/items/{port}?page={a} HTTP/1.1 status=200 bytes={hex} agent={name}/5.{b}",
+    "type=AVC audit({port}.{a}:{b}): denied {{ read }} for pid={c} comm={name} ino={hex}",
+    "query[A] cdn-{a}.example.com from 10.0.{b}.{c} forwarded id={hex} client={name}",
+    "IN=eth0 OUT= SRC=172.16.{a}.{b} DST=10.0.0.{c} LEN=60 TTL=64 PROTO=TCP SPT={port} MARK={hex}",
+)
+_NAMES = ("alice", "bob", "carol", "deploy", "backup", "nagios", "postgres", "www-data")
+
+
+def _bodies(rng):
+    for _ in range(BODIES):
+        text = rng.choice(_SENTENCES).format(
+            name=rng.choice(_NAMES), a=rng.randrange(256), b=rng.randrange(256),
+            c=rng.randrange(1, 255), port=rng.randrange(1024, 65536),
+            hex=f"{rng.getrandbits(64):016x}")
+        padding = f" trace={rng.getrandbits(512):0128x}"
+        yield (text + padding)[:BODY_LENGTH].encode()
+
+
+def _weights(distribution):
+    if distribution == "uniform":
+        return [1] * KEYS
+    if distribution == "zipf":
+        return [1 / rank ** ZIPF_EXPONENT for rank in range(1, KEYS + 1)]
+    if distribution == "half":
+        return [KEYS - 1] + [1] * (KEYS - 1)
+    raise ValueError(f"unknown distribution: {distribution}")
+
+
+class Traffic:
+    """The same messages for the same arguments, on every machine.
+
+    distribution: 'uniform' over KEYS keys, 'zipf' (exponent 1.2), or 'half'
+    (one key has half of the messages, the others share the rest evenly).
+    """
+
+    def __init__(self, distribution, messages, seed=20380119):
+        rng = random.Random(f"{distribution} {seed}")
+        names = [b"host-%05d" % number for number in range(KEYS)]
+        rng.shuffle(names)
+        cumulated = list(itertools.accumulate(_weights(distribution)))
+        bodies = list(_bodies(rng))
+        next_number = collections.Counter()
+        self.messages = messages
+        self.lines = []
+        for position, key in enumerate(rng.choices(names, cum_weights=cumulated, k=messages)):
+            self.lines.append(b"%s %07d %s" % (key, next_number[key], bodies[position % BODIES]))
+            next_number[key] += 1
+        self._sorted = {}
+
+    def write(self, path):
+        """Write the messages as a source reads them (RFC 3164, one a line)."""
+        with open(path, "wb") as file:
+            for line in self.lines:
+                file.write(b"<134>Oct 11 22:14:15 %s app[1234]: %s\n"
+                           % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
+
+    def write_framed(self, path):
+        """Write the messages as a TCP connection carries them (RFC 5424, octet counting)."""
+        with open(path, "wb") as file:
+            for line in self.lines:
+                message = (b"<134>1 2025-10-11T22:14:15Z %s app 1234 - - %s"
+                           % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
+                file.write(b"%d %s" % (len(message), message))
+
+    @property
+    def output_size(self):
+        """Bytes that a destination with OUTPUT_TEMPLATE writes for all messages."""
+        return self.messages * _LINE_LENGTH
+
+    @staticmethod
+    def messages_in(size):
+        """Number of messages in an output file of this size."""
+        return size // _LINE_LENGTH
+
+    def check(self, path, order):
+        """Compare an output file with what was sent; return a list of faults.
+
+        order: 'arrival' (as sent), 'key' (as sent within each key) or 'any'.
+        Loss, duplication and damage are faults with each of them.
+        """
+        with open(path, "rb") as file:
+            received = file.read().splitlines()
+        sort = _ORDERS[order]
+        if order not in self._sorted:
+            self._sorted[order] = sort(self.lines)
+        if sort(received) == self._sorted[order]:
+            return []
+        return self._explain(received, order)
+
+    def _explain(self, received, order):
+        sent, arrived = collections.Counter(self.lines), collections.Counter(received)
+        lost = (sent - arrived).total()
+        extra = arrived - sent
+        twice = sum(count for line, count in extra.items() if line in sent)
+        damaged = extra.total() - twice
+        disordered = 0 if order == "any" else _disordered(received)
+        faults = [f"{count} messages {what}" for count, what in (
+            (lost, "lost"), (twice, "twice"), (damaged, "damaged"),
+            (disordered, "out of order within their key")) if count]
+        return faults or ["messages out of order between keys"]
+
+
+def _key_of(line):
+    return line[:_KEY_LENGTH]
+
+
+def _by_key(lines):
+    """Stable: the order within a key stays what it was."""
+    return sorted(lines, key=_key_of)
+
+
+def _disordered(lines):
+    """How often a message's number is smaller than that of the one before with its key."""
+    numbered = (line[:_KEY_LENGTH + len(b" 0000000")] for line in _by_key(lines))
+    return sum(_key_of(earlier) == _key_of(later) and later < earlier
+               for earlier, later in itertools.pairwise(numbered))
+
+
+_ORDERS = {"arrival": list, "key": _by_key, "any": sorted}
+
+

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One measured run of a private daemon."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import time
+
+import host
+import paths
+
+WINDOW = 100000
+
+# Four inputs and an output of a run, and as much again to spare.
+BYTES_PER_MESSAGE = 1500
+
+STALL_SECONDS = 30
+START_SECONDS = 30
+LONGEST_NAP = 0.05
+SHORTEST_NAP = 0.001
+
+
+@dataclasses.dataclass
+class Result:
+    """What one run took.
+
+    cpu_seconds: of the daemon, for all messages. cores_busy: how many cores the
+    daemon used on average. foreign_load: the share of the machine's cores that
+    neither the daemon nor this program used, but others.
+    """
+    seconds: float
+    messages_per_second: float
+    cpu_seconds: float
+    cores_busy: float
+    foreign_load: float
+    peak_kib: int
+    faults: list = dataclasses.field(default_factory=list)
+
+
+@contextlib.contextmanager
+def work_folder(prefix, messages, parent=None):
+    """A temporary folder, in memory if there is plenty: no disk in the figures."""
+    parent = parent or ("/dev/shm" if _free_bytes("/dev/shm") > messages * BYTES_PER_MESSAGE
+                        else None)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+        yield pathlib.Path(folder)
+
+
+def _free_bytes(folder):
+    try:
+        return shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        return 0
+
+
+class Meter:
+    """Measures from its construction to read()."""
+
+    def __init__(self, daemon):
+        self._daemon = daemon
+        self._start = self._now()
+
+    def _now(self):
+        return (time.monotonic(), self._daemon.cpu_seconds(),
+                _machine_cpu_seconds() - time.process_time())
+
+    def read(self, measured, messages):
+        """The Result for `messages` messages when `measured` of them came out meanwhile."""
+        seconds, cpu, all_but_ours = (end - start for end, start in zip(self._now(), self._start))
+        return Result(
+            seconds=seconds,
+            messages_per_second=measured / seconds,
+            cpu_seconds=cpu * messages / measured,
+            cores_busy=cpu / seconds,
+            foreign_load=max(0.0, all_but_ours - cpu) / (seconds * os.cpu_count()),
+            peak_kib=self._daemon.peak_kib())
+
+
+class Bench:
+    """Runs trials in a folder of its own, with the same daemon, modules and cores."""
+
+    def __init__(self, syslog_ng, folder, module_dirs=(), cores=None):
+        self._syslog_ng = syslog_ng
+        self._folder = pathlib.Path(folder)
+        self._module_dirs = module_dirs
+        self._cores = cores
+        self._inputs = {}
+
+    def _input_of(self, traffic):
+        if traffic not in self._inputs:
+            path = self._folder / f"in-{len(self._inputs)}"
+            traffic.write(path)
+            self._inputs[traffic] = path
+        return self._inputs[traffic]
+
+    def _daemon(self, config):
+        return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
+
+    def file_to_file(self, traffic, element, order, filters):
+        """The daemon finds a complete file and copies it through the path."""
+        output = self._fresh("out")
+        config = paths.config(paths.file_source(self._input_of(traffic), WINDOW), output, WINDOW,
+                              element, filters)
+        with self._daemon(config) as daemon:
+            result = measure(daemon, output, traffic)
+        result.faults = traffic.check(output, order)
+        return result
+
+    def one_write(self, traffic, element, order, work):
+        """All messages arrive at once; the clock runs from their arrival to the last one out."""
+        output, path = self._fresh("out"), self._fresh("socket")
+        window = 2 * traffic.messages
+        config = paths.config(paths.unix_source(path, window), output, window, element, work=work)
+        data = self._input_of(traffic).read_bytes()
+        with self._daemon(config) as daemon, _connect(daemon, path) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
+            meter = Meter(daemon)
+            sender.sendall(data)
+            wait_for_end(daemon, output, traffic, longest_nap=SHORTEST_NAP)
+            result = meter.read(traffic.messages, traffic.messages)
+        result.faults = traffic.check(output, order)
+        return result
+
+    def _fresh(self, name):
+        path = self._folder / name
+        path.unlink(missing_ok=True)
+        return path
+
+
+def measure(daemon, output, traffic, watch=lambda messages: None):
+    """The Result from the first message in the output to the last.
+
+    watch is told every now and then how many messages came out.
+    """
+    daemon.wait_for(lambda: size_of(output) > 0, START_SECONDS, "a message in the output")
+    first_out = traffic.messages_in(size_of(output))
+    meter = Meter(daemon)
+    wait_for_end(daemon, output, traffic, watch=watch)
+    return meter.read(traffic.messages - first_out, traffic.messages)
+
+
+def wait_for_end(daemon, output, traffic, longest_nap=LONGEST_NAP, watch=lambda messages: None):
+    """Look seldom at first and often near the end, so that looking costs the daemon nothing."""
+    start = progress = time.monotonic()
+    last_size = 0
+    while True:
+        size, now = size_of(output), time.monotonic()
+        if size >= traffic.output_size:
+            return
+        daemon.assert_running()
+        watch(traffic.messages_in(size))
+        if size != last_size:
+            last_size, progress = size, now
+        elif now - progress > STALL_SECONDS:
+            raise host.DaemonFailed(
+                f"only {traffic.messages_in(size)} of {traffic.messages} messages came out, "
+                f"none in the last {STALL_SECONDS} s\n{daemon.log()}")
+        remaining = (now - start) * (traffic.output_size / size - 1) if size else 0
+        time.sleep(min(longest_nap, max(SHORTEST_NAP, remaining / 2)))
+
+
+def size_of(path):
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _connect(daemon, path):
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def connected():
+        try:
+            sender.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+    daemon.wait_for(connected, START_SECONDS, "a socket that accepts connections")
+    return sender
+
+
+def _machine_cpu_seconds():
+    """CPU time that the whole machine has spent, its hypervisor's share included."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(
+        int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

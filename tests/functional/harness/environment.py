@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where the daemon, its modules and ours are."""
+
+import functools
+import os
+import subprocess
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TEST_MODULES_SOURCE = Path(__file__).resolve().parents[1] / "modules"
+SYSLOG_NG = "/usr/sbin/syslog-ng"
+SYSLOG_NG_CTL = "/usr/sbin/syslog-ng-ctl"
+
+
+def module_directory():
+    """The directory of libparallelize.so."""
+    default = REPOSITORY / "build/modules/parallelize"
+    return Path(os.environ.get("PARALLELIZE_MODULE_DIR", default)).resolve()
+
+
+@functools.lru_cache
+def host_module_directory():
+    return _output("pkg-config", "--variable=moduledir", "syslog-ng")
+
+
+def built_test_modules():
+    """The build directory of our own modules/, or None where the build tree has none."""
+    default = module_directory().parents[1] / "tests/functional/modules"
+    directory = Path(os.environ.get("PARALLELIZE_TEST_MODULE_DIR", default))
+    return directory if (directory / "libtestblock.so").exists() else None
+
+
+def build_test_modules(directory):
+    """Builds our own modules/ into an empty directory."""
+    _output("cmake", "-S", TEST_MODULES_SOURCE, "-B", directory)
+    _output("cmake", "--build", directory)
+    return directory
+
+
+def address_sanitizer():
+    """True if the module is built with AddressSanitizer, which the daemon is not."""
+    return os.environ.get("PARALLELIZE_ASAN") == "1"
+
+
+def daemon_environment(preload=()):
+    """The environment of a daemon; `preload`: libraries for LD_PRELOAD."""
+    environment = dict(os.environ)
+    libraries = [str(library) for library in preload]
+    if address_sanitizer():
+        libraries.insert(0, _output("cc", "-print-file-name=libasan.so"))
+        environment["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1"
+        environment["G_SLICE"] = "always-malloc"
+    if libraries:
+        environment["LD_PRELOAD"] = ":".join(libraries)
+    return environment
+
+
+def _output(*command):
+    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if finished.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{finished.stdout}")
+    return finished.stdout.strip()

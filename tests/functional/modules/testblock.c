@@ -1,0 +1,153 @@
+/*
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Template functions for tests: work that takes time, with or without a processor, and a trace of who did it.
+ *
+ *   $(test-burn MICROSECONDS)  computes; expands to nothing
+ *   $(test-work MICROSECONDS)  sleeps; expands to "THREAD BEGIN END", times in nanoseconds
+ *   $(test-hold FILE)          adds a line to FILE and blocks while FILE exists; goes on at once if it does not
+ *   $(test-meet COUNT)         blocks until COUNT threads are inside at the same time; expands to how many were
+ */
+
+#include "template/simple-function.h"
+#include "plugin.h"
+#include "plugin-types.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOLD_POLL_MICROSECONDS 2000
+#define MEET_DEADLINE_SECONDS 10
+
+static gint
+_thread_id(void)
+{
+  return (gint) syscall(SYS_gettid);
+}
+
+static gint64
+_nanoseconds(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * G_GINT64_CONSTANT(1000000000) + now.tv_nsec;
+}
+
+static void
+tf_test_burn(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc == 0)
+    return;
+
+  gint64 end = _nanoseconds() + strtoul(argv[0]->str, NULL, 10) * 1000;
+  while (_nanoseconds() < end)
+    ;
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_burn);
+
+static void
+tf_test_work(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  gint64 begin = _nanoseconds();
+  if (argc > 0)
+    g_usleep(strtoul(argv[0]->str, NULL, 10));
+  g_string_append_printf(result, "%d %" G_GINT64_FORMAT " %" G_GINT64_FORMAT,
+                         _thread_id(), begin, _nanoseconds());
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_work);
+
+static void
+tf_test_hold(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc == 0)
+    return;
+
+  gint fd = open(argv[0]->str, O_WRONLY | O_APPEND);
+  if (fd < 0)
+    return;
+  dprintf(fd, "%d\n", _thread_id());
+  close(fd);
+
+  while (access(argv[0]->str, F_OK) == 0)
+    g_usleep(HOLD_POLL_MICROSECONDS);
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_hold);
+
+/* meet_failed: a meeting that did not come about would not with the next message either, and the
+ * test is to end */
+static GMutex meet_lock;
+static GCond meet_changed;
+static gint meet_inside;
+static guint meet_round;
+static gboolean meet_failed;
+
+static gint
+_meet(gint count)
+{
+  gint64 deadline = g_get_monotonic_time() + MEET_DEADLINE_SECONDS * G_TIME_SPAN_SECOND;
+
+  g_mutex_lock(&meet_lock);
+  guint round = meet_round;
+  if (++meet_inside == count && !meet_failed)
+    {
+      meet_inside = 0;
+      meet_round++;
+      g_cond_broadcast(&meet_changed);
+    }
+  while (round == meet_round && !meet_failed)
+    {
+      if (!g_cond_wait_until(&meet_changed, &meet_lock, deadline))
+        {
+          meet_failed = TRUE;
+          g_cond_broadcast(&meet_changed);
+        }
+    }
+  gint met = round == meet_round ? meet_inside : count;
+  g_mutex_unlock(&meet_lock);
+  return met;
+}
+
+static void
+tf_test_meet(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc > 0)
+    g_string_append_printf(result, "%d", _meet(atoi(argv[0]->str)));
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_meet);
+
+static Plugin testblock_plugins[] =
+{
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_burn, "test-burn"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_work, "test-work"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_hold, "test-hold"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_meet, "test-meet"),
+};
+
+gboolean
+testblock_module_init(PluginContext *context, CfgArgs *args)
+{
+  plugin_register(context, testblock_plugins, G_N_ELEMENTS(testblock_plugins));
+  return TRUE;
+}
+
+const ModuleInfo module_info =
+{
+  .canonical_name = "testblock",
+  .version = SYSLOG_NG_VERSION,
+  .description = "Template functions that block, for tests of parallel processing",
+  .core_revision = SYSLOG_NG_SOURCE_REVISION,
+  .plugins = testblock_plugins,
+  .plugins_len = G_N_ELEMENTS(testblock_plugins),
+};

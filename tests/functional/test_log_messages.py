@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the element says: that it has started, and what stands in its way."""
+
+import re
+
+import pytest
+
+from harness.messages import TCP_SOURCE, in_turn
+from harness.network import connect, send_tcp
+from harness.trace import work_and_trace
+
+STARTED = r"parallelize\(\) started; "
+HOT_KEY = r"WARNING: one key holds nearly all traffic of parallelize\(\)"
+WINDOW_TOO_SMALL = r"WARNING: window too small for parallelize\(\)"
+
+
+def test_start_line(syslog_ng):
+    config = """
+    log {
+        source { internal(); };
+        parallelize(workers(3) worker-partition-key("${HOST}-$PROGRAM") id("the name"));
+          parallelize(partitions(2));
+        parallelize(workers(0));
+    };
+    """
+    syslog_ng.start(config)
+    first, second = syslog_ng.logged(STARTED)
+    line = syslog_ng.head().count("\n") + 4
+    assert first.endswith(
+        "started; workers='3', worker-partition-key='${HOST}-$PROGRAM', id='the name', "
+        f"location='{syslog_ng.config_file}:{line}:9'"
+    )
+    assert "workers='2'" in second
+    assert f"location='{syslog_ng.config_file}:{line + 1}:11'" in second
+
+
+def test_ids_differ(syslog_ng):
+    config = "log { source { internal(); }; parallelize(workers(1)); parallelize(workers(1)); };"
+    syslog_ng.start(config)
+    first, second = syslog_ng.logged(STARTED)
+    assert first.split("id=")[1].split(",")[0] != second.split("id=")[1].split(",")[0]
+
+
+def test_said_again_after_a_reload(syslog_ng):
+    syslog_ng.start("log { source { internal(); }; parallelize(workers(1)); };")
+    assert syslog_ng.reload()
+    assert len(syslog_ng.logged(STARTED)) == 2
+
+
+def test_stop_line_tells_who_did_the_work(syslog_ng, stream):
+    path = """
+    log {
+        source(s_tcp);
+        parallelize(workers(2) worker-partition-key("$PROGRAM") prefetch(50) id("the name"));
+        rewrite(r_work);
+        destination(d_trace);
+    };
+    """
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=200) + path)
+    send_tcp(syslog_ng.port, stream.take(in_turn(50, 2000)))
+    syslog_ng.wait_for_lines(2000)
+    syslog_ng.stop()
+    (line,) = syslog_ng.logged(r"parallelize\(\) stopped; ")
+    assert "id='the name'" in line
+    by_workers = [int(number) for number in re.search("processed_by_workers='(.*?)'", line)[1].split()]
+    by_sources = int(re.search("processed_by_helping_sources='(.*?)'", line)[1])
+    assert len(by_workers) == 2 and min(by_workers) > 0 and by_sources > 0
+    assert sum(by_workers) + by_sources == 2000
+
+
+WINDOW_PATH = """
+log {
+    source {
+        network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(WINDOW) max-connections(CONNECTIONS));
+    };
+    parallelize(workers(8) worker-partition-key("$PROGRAM"));
+    destination { file("`dir`/out" template("$PROGRAM $MSG\\n")); };
+};
+"""
+
+
+def run_with_window(daemon, stream, window, connections):
+    daemon.start(WINDOW_PATH.replace("WINDOW", str(window)).replace("CONNECTIONS", str(connections)))
+    for _ in range(3):
+        send_tcp(daemon.port, stream.take(in_turn(10, 100)))
+    daemon.wait_for_lines(300)
+    return daemon.logged(WINDOW_TOO_SMALL)
+
+
+@pytest.mark.parametrize("window, connections", [(300, 3), (1000, 10)])
+def test_window_that_is_too_small(syslog_ng, stream, window, connections):
+    """A hundred messages a connection are not enough for eight workers; it is said once, not once a connection."""
+    (warning,) = run_with_window(syslog_ng, stream, window, connections)
+    for part in ("log-iw-size()", "max-connections()", "window_per_connection='100'", "workers='8'", "location='"):
+        assert part in warning
+
+
+@pytest.mark.parametrize("window, connections", [(30_000, 3), (100_000, 10)])
+def test_window_that_suffices(syslog_ng, stream, window, connections):
+    assert run_with_window(syslog_ng, stream, window, connections) == []
+
+
+MANY = 10_000
+HOT_PATH = """
+log { source(s_tcp); parallelize(workers(4) worker-partition-key("KEY")); rewrite(r_work); destination(d_trace); };
+"""
+
+
+def run_keys(daemon, stream, template, keys):
+    daemon.start(TCP_SOURCE + work_and_trace(microseconds=100) + HOT_PATH.replace("KEY", template))
+    with connect(daemon.port) as connection:
+        connection.sendall(stream.take(keys))
+        daemon.wait_for_lines(len(keys))
+    return daemon.logged(HOT_KEY)
+
+
+def test_hot_key_is_named(syslog_ng, stream):
+    (warning,) = run_keys(syslog_ng, stream, "$PROGRAM", [5] * MANY)
+    assert "key='k5'" in warning
+    assert "worker-partition-key='$PROGRAM'" in warning
+    assert f"location='{syslog_ng.config_file}:" in warning
+    assert "keep-hostname" not in warning
+
+
+@pytest.mark.parametrize("template", ["$HOST", "${HOST}"])
+def test_hot_host_is_explained(syslog_ng, stream, template):
+    (warning,) = run_keys(syslog_ng, stream, template, in_turn(50, MANY))
+    assert "key='host'" in warning
+    assert "keep-hostname(yes)" in warning
+
+
+def test_hot_key_is_named_once(syslog_ng, stream):
+    assert len(run_keys(syslog_ng, stream, "$PROGRAM", [5] * 3 * MANY)) == 1
+
+
+def test_hot_key_among_a_few_others(syslog_ng, stream):
+    (warning,) = run_keys(syslog_ng, stream, "$PROGRAM", [1 if number % 50 == 0 else 5 for number in range(MANY)])
+    assert "key='k5'" in warning
+
+
+@pytest.mark.parametrize("keys", [2, 16, 50])
+def test_many_keys_are_no_hot_key(syslog_ng, stream, keys):
+    assert run_keys(syslog_ng, stream, "$PROGRAM", in_turn(keys, MANY)) == []
+
+
+def test_key_without_a_macro(syslog_ng):
+    syslog_ng.start('log { source { internal(); }; parallelize(worker-partition-key("HOST")); };')
+    (warning,) = syslog_ng.logged("WARNING: .*contains no macro")
+    assert "worker-partition-key='HOST'" in warning

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A reload under load loses nothing, repeats nothing and keeps the order of each key."""
+
+import pytest
+
+from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, check_unordered, in_turn, zipf
+from harness.network import BackgroundSender
+
+COUNT = 100_000
+KEYED = """
+log {
+    source(s_tcp);
+    parallelize(workers(WORKERS) worker-partition-key("$PROGRAM"));
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+HEAVY_PATH = """
+log {
+    source(s_tcp);
+    parallelize(workers(WORKERS) worker-partition-key("$PROGRAM"));
+    filter(f_heavy);
+    parallelize(workers(2) worker-partition-key("$PROGRAM"));
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+OFF = "log { source(s_tcp); destination(d_lines); flags(flow-control); };"
+
+
+def config(path, workers=2):
+    return TCP_SOURCE + LINES + HEAVY + path.replace("WORKERS", str(workers))
+
+
+def reload_while_sending(daemon, sender, configurations):
+    """Returns how often."""
+    reloads = 0
+    while sender.sending():
+        assert daemon.reload(configurations[reloads % len(configurations)])
+        reloads += 1
+    return reloads
+
+
+CHANGES = {
+    "nothing": [config(KEYED)],
+    "number of workers": [config(KEYED, 1), config(KEYED, 4), config(KEYED, 0), config(KEYED, 40)],
+    "heavy path": [config(HEAVY_PATH), config(HEAVY_PATH, 3)],
+    "on and off": [config(OFF), config(KEYED)],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.asan
+def test_reload_storm(syslog_ng, stream, change):
+    configurations = CHANGES[change]
+    syslog_ng.start(configurations[-1])
+    with BackgroundSender(syslog_ng.port, stream.chunks(zipf(100, COUNT))) as sender:
+        assert reload_while_sending(syslog_ng, sender, configurations) > 2
+    check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
+
+
+def test_reload_storm_without_a_key(syslog_ng, stream):
+    path = config("""
+    log { source(s_tcp); parallelize(workers(4)); filter(f_heavy); destination(d_lines); flags(flow-control); };
+    """)
+    syslog_ng.start(path)
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(100, COUNT))) as sender:
+        assert reload_while_sending(syslog_ng, sender, [path]) > 2
+    check_unordered(syslog_ng.wait_for_lines(COUNT), stream.sent)
+
+
+SLOW = """
+log {
+    source(s_tcp);
+    parallelize(workers(4) worker-partition-key("$PROGRAM") prefetch(10000));
+    rewrite { set("$(test-work 500)" value(".test.work")); };
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+
+
+@pytest.mark.asan
+def test_reload_with_messages_inside(syslog_ng, stream):
+    """What waits inside is processed before the new configuration is; what comes meanwhile follows it."""
+    syslog_ng.start(config(SLOW))
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, 10_000))) as sender:
+        assert reload_while_sending(syslog_ng, sender, [config(SLOW)]) >= 1
+    for _ in range(5):
+        assert syslog_ng.reload()
+    check_order(syslog_ng.wait_for_lines(10_000), stream.sent)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Workers that cannot be created are an error with a clear message, not a crash."""
+
+import pytest
+
+from harness.messages import LINES, TCP_SOURCE, check_order, in_turn
+from harness.network import send_tcp
+
+PATH = """
+log {
+    source(s_tcp);
+    parallelize(workers(WORKERS) worker-partition-key("$PROGRAM"));
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+
+
+def config(workers):
+    return TCP_SOURCE + LINES + PATH.replace("WORKERS", str(workers))
+
+
+@pytest.fixture
+def refuse_threads(test_modules):
+    return [test_modules / "preload/librefusethreads.so"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_start_is_refused(syslog_ng, refuse_threads, limit):
+    syslog_ng.launch(config(workers=8), preload=refuse_threads, variables={"TEST_MAX_THREADS": str(limit)})
+    assert syslog_ng.wait_for_exit() == 2
+    (error,) = syslog_ng.logged(r"Error creating the worker threads of parallelize\(\)")
+    assert "workers='8'" in error
+    assert f"{syslog_ng.config_file}:" in error
+    assert "Resource temporarily unavailable" in error
+
+
+def test_limit_that_suffices(syslog_ng, refuse_threads, stream):
+    """The same daemon, the same preloaded library: it is the limit that makes the difference."""
+    syslog_ng.start(config(workers=8), preload=refuse_threads, variables={"TEST_MAX_THREADS": "50"})
+    send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
+    check_order(syslog_ng.wait_for_lines(1000), stream.sent)
+
+
+def test_reload_goes_back_to_the_old_configuration(syslog_ng, refuse_threads, stream):
+    syslog_ng.start(config(workers=2), preload=refuse_threads, variables={"TEST_MAX_THREADS": "20"})
+    send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
+    syslog_ng.wait_for_lines(1000)
+    assert not syslog_ng.reload(config(workers=100))
+    assert syslog_ng.logged(r"Error creating the worker threads of parallelize\(\)")
+    send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
+    check_order(syslog_ng.wait_for_lines(2000), stream.sent)
+    assert syslog_ng.reload(config(workers=4))

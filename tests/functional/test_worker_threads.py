@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Any number of workers goes with any number of the daemon's own I/O threads, also next to paths without an element.
+
+A memory queue of this daemon has room for as many threads as it knew of when the queue was made: more of them,
+or a thread that comes later, end in `log_queue_fifo_push_tail: assertion failed`.
+"""
+
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+from harness.messages import HEAVY, Stream, check_order, in_turn
+from harness.network import BackgroundSender, LineServer
+
+CONNECTIONS = 12
+SOURCE = HEAVY + """
+source s_tcp {
+    network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(120000) max-connections(20));
+};
+"""
+PLAIN = """
+log { source(s_tcp); destination { file("`dir`/plain" template("$PROGRAM $MSG\\n")); }; flags(flow-control); };
+"""
+PARALLEL = """
+log {
+    source(s_tcp);
+    parallelize(workers(WORKERS) worker-partition-key("$PROGRAM"));
+    filter(f_heavy);
+    destination { file("`dir`/parallel" template("$PROGRAM $MSG\\n")); };
+    flags(flow-control);
+};
+"""
+
+
+def parallel(workers):
+    return PARALLEL.replace("WORKERS", str(workers))
+
+
+def send_on_many_connections(port, per_connection):
+    """Returns how many of each key were sent."""
+    streams = [Stream(f"connection{number}.") for number in range(CONNECTIONS)]
+    with ExitStack() as connections:
+        for stream in streams:
+            connections.enter_context(BackgroundSender(port, stream.chunks(in_turn(10, per_connection), size=100)))
+    return sum((stream.sent for stream in streams), Counter())
+
+
+@pytest.mark.parametrize("io_threads", [2, 8, 64])
+@pytest.mark.parametrize("workers", [1, 3, 40, 100])
+@pytest.mark.asan
+def test_beside_an_ordinary_path(syslog_ng, workers, io_threads):
+    syslog_ng.start(SOURCE + PLAIN + parallel(workers), arguments=["--stderr", f"--worker-threads={io_threads}"])
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
+
+
+def test_two_elements_with_many_workers(syslog_ng):
+    second = parallel(70).replace("/parallel", "/second")
+    syslog_ng.start(SOURCE + PLAIN + parallel(70) + second)
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel", "second"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
+
+
+QUEUE_TO_A_SERVER = """
+destination d_server {
+    network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\\n") log-fifo-size(100000) time-reopen(1));
+};
+"""
+TO_THE_SERVER = "log { source(s_tcp); destination(d_server); flags(flow-control); };"
+PARALLEL_TO_THE_SERVER = """
+log {
+    source(s_tcp);
+    parallelize(workers(WORKERS) worker-partition-key("$PROGRAM"));
+    filter(f_heavy);
+    destination(d_server);
+    flags(flow-control);
+};
+"""
+
+
+def send_part(daemon, streams, count):
+    with ExitStack() as connections:
+        for stream in streams:
+            connections.enter_context(BackgroundSender(daemon.port, stream.chunks(in_turn(10, count), size=100)))
+
+
+def queued(daemon):
+    return daemon.counter(r"dst\.network;.*;queued")
+
+
+@pytest.mark.parametrize("before, after", [(None, 40), (2, 100), (100, 2), (40, None)])
+@pytest.mark.asan
+def test_reload_with_live_memory_queues(syslog_ng, before, after):
+    """The queue of a destination that nobody serves yet lives on across the reload, with messages in it."""
+
+    def config(workers):
+        path = PARALLEL_TO_THE_SERVER.replace("WORKERS", str(workers)) if workers else TO_THE_SERVER
+        return SOURCE + PLAIN + QUEUE_TO_A_SERVER + path
+
+    first, second = ([Stream(f"{part}{number}.") for number in range(CONNECTIONS)] for part in ("first", "second"))
+    syslog_ng.start(config(before))
+    send_part(syslog_ng, first, 200)
+    syslog_ng.wait_for(lambda: queued(syslog_ng) == 200 * CONNECTIONS, lambda: f"queue: {queued(syslog_ng)}")
+    assert syslog_ng.reload(config(after))
+    assert queued(syslog_ng) == 200 * CONNECTIONS
+    send_part(syslog_ng, second, 200)
+
+    server = LineServer(syslog_ng.port2)
+    server.read()
+    sent = sum((stream.sent for stream in first + second), Counter())
+    syslog_ng.wait_for(lambda: server.line_count() == sent.total(), lambda: f"lines: {server.line_count()}")
+    check_order(server.lines(), sent)
+    check_order(syslog_ng.wait_for_lines(sent.total(), "plain"), sent)
+    server.close()

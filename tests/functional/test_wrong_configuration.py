@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A wrong configuration is refused in the daemon's own style, and the user's file, line and column are named."""
+
+import re
+
+import pytest
+
+from harness.messages import LINES, TCP_SOURCE, Stream, check_order, in_turn
+from harness.network import BackgroundSender, send_tcp
+
+# Each is wrong at the text between the marks.
+WRONG_OPTIONS = {
+    "unknown option": "workers(2) >frobnicate<(yes)",
+    "misspelt option": ">worker<(2)",
+    "no argument list": "partition-key >workers<(2)",
+    "missing argument": "workers(>)<",
+    "missing closing parenthesis": "workers(2 >partition-key<(\"$HOST\"))",
+    "word for a number": "workers(>many<)",
+    "fraction": "workers(>2.5<)",
+    "negative workers": "workers(>-1<)",
+    "negative partitions": "partitions(>-1<)",
+    "absurd workers": "workers(>1000000<)",
+    "workers beyond any integer": "workers(>99999999999999999999<)",
+    "two arguments": "workers(2 >3<)",
+    "number for a flag": "empty-key(>1<)",
+    "unknown empty-key": "empty-key(>random<)",
+    "missing empty-key": "empty-key(>)<",
+    "bad template": 'worker-partition-key(>"${HOST"<)',
+    "unknown template function": 'worker-partition-key(>"$(frobnicate $HOST)"<)',
+    "missing template": "worker-partition-key(>)<",
+    "zero batch-size": "batch-size(>0<)",
+    "negative batch-size": "batch-size(>-5<)",
+    "zero log-fetch-limit": "log-fetch-limit(>0<)",
+    "negative prefetch": "prefetch(>-1<)",
+    "zero prefetch": "prefetch(>0<)",
+    "missing id": "id(>)<",
+    "same option twice": "workers(2) >workers<(3)",
+    "same option in two spellings": 'worker-partition-key("$HOST") >worker_partition_key<("$HOST")',
+    "workers and partitions": "workers(2) >partitions<(2)",
+    "both keys": 'worker-partition-key("$HOST") >partition-key<("$HOST")',
+    "empty-key twice": "empty-key(ordered) >empty-key<(ordered)",
+    "batch-size twice": "batch-size(1) >batch_size<(1)",
+    "log-fetch-limit twice": "log-fetch-limit(1) >log-fetch-limit<(1)",
+    "prefetch twice": "prefetch(10) >prefetch<(10)",
+    "id twice": 'id("a") >id<("b")',
+}
+PLACES = {
+    "one line": "log {\n    source(s_tcp);\n    parallelize(%s);\n    destination(d_lines);\n};\n",
+    "a line of its own": "log {\n  source(s_tcp);\n  parallelize(\n    %s\n  );\n  destination(d_lines);\n};\n",
+    "parser block": "log {\n  source(s_tcp);\n  parser { parallelize(%s); };\n  destination(d_lines);\n};\n",
+    "named parser": "parser p_par {\n  parallelize(%s);\n};\nlog { source(s_tcp); parser(p_par); };\n",
+}
+
+
+def check_refused(daemon, config):
+    """The text between > and < must be named as the place of the error."""
+    before, wrong, after = re.fullmatch(r"(.*?)>(.*)<(.*?)", config, re.DOTALL).groups()
+    checked = daemon.check_syntax(TCP_SOURCE + LINES + before + wrong + after)
+    assert checked.returncode == 1, checked.stdout
+
+    text_before = daemon.head() + TCP_SOURCE + LINES + before
+    line = text_before.count("\n") + 1
+    first = len(text_before) - text_before.rfind("\n")
+    last = first + len(wrong)
+    place = re.search(rf"^Error parsing .* in {re.escape(str(daemon.config_file))}:(\d+):(\d+)-(\d+):(\d+):",
+                      checked.stdout, re.MULTILINE)
+    assert place, checked.stdout
+    assert int(place[1]) == line, checked.stdout
+    assert first <= int(place[2]) <= last, f"column {first} to {last} is wrong\n{checked.stdout}"
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("fault", WRONG_OPTIONS)
+def test_refused_and_located(syslog_ng, fault, place):
+    check_refused(syslog_ng, PLACES[place] % WRONG_OPTIONS[fault])
+
+
+def test_error_behind_an_element_is_located_in_the_file(syslog_ng):
+    check_refused(
+        syslog_ng,
+        "log {\n  source(s_tcp);\n  parallelize(\n    workers(2)\n  );\n  parser { >frobnicate<(); };\n};\n",
+    )
+
+
+def test_error_in_an_included_file_is_located_there(syslog_ng):
+    included = syslog_ng.path("included.conf")
+    included.write_text("log {\n    source(s_tcp);\n    parallelize(workers(-1));\n    destination(d_lines);\n};\n")
+    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + '@include "`dir`/included.conf"\n')
+    assert checked.returncode == 1
+    assert f"{included}:3:" in checked.stdout
+
+
+def test_error_in_a_block_of_the_user_shows_the_statement(syslog_ng):
+    config = """
+    block log by_program(workers()) {
+        parallelize(workers(`workers`) worker-partition-key("$PROGRAM"));
+    };
+    log { source(s_tcp); by_program(workers(-1)); destination(d_lines); };
+    """
+    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + config)
+    assert checked.returncode == 1
+    assert str(syslog_ng.config_file) in checked.stdout
+    assert "workers(-1)" in checked.stdout
+
+
+def test_daemon_does_not_start(syslog_ng):
+    config = "log { source(s_tcp); parallelize(workers(-1)); destination(d_lines); };"
+    syslog_ng.launch(TCP_SOURCE + LINES + config)
+    assert syslog_ng.wait_for_exit() == 1
+
+
+RIGHT = """
+log {
+    source(s_tcp);
+    parallelize(workers(2) partition-key("$PROGRAM"));
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+
+
+@pytest.mark.parametrize("fault", ["unknown option", "negative workers", "bad template", "same option twice"])
+def test_refused_reload_keeps_the_configuration_and_the_messages(syslog_ng, stream, fault):
+    syslog_ng.start(TCP_SOURCE + LINES + RIGHT)
+    wrong = re.sub(r"[<>]", "", WRONG_OPTIONS[fault])
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, 50_000))):
+        for _ in range(3):
+            assert not syslog_ng.reload(TCP_SOURCE + LINES + PLACES["one line"] % wrong)
+    check_order(syslog_ng.wait_for_lines(50_000), stream.sent)
+
+    later = Stream("later")
+    send_tcp(syslog_ng.port, later.take(in_turn(20, 1000)))
+    check_order(syslog_ng.wait_for_lines(51_000)[50_000:], later.sent)

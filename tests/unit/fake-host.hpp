@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A host for the engine whose threads are stepped by a test, one at a time.
+#pragma once
+
+#include "engine/engine.h"
+#include "order-check.hpp"
+
+#include <criterion/criterion.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct FakeMessage
+{
+  unsigned source;
+  std::string key;
+  std::uint64_t number;         // of its source and key
+  std::uint64_t cost;           // nanoseconds
+
+  std::uint32_t flags() const { return static_cast<std::uint32_t>(number * 31 + source); }
+};
+
+// A worker, or a thread that brings messages.  What it forwards becomes visible
+// when it publishes, as with the destinations of the daemon.
+struct FakeThread
+{
+  explicit FakeThread(std::string name) : name(std::move(name)) {}
+  virtual ~FakeThread() = default;
+
+  const std::string name;
+  bool running = false;
+  std::uint64_t clock = 0;
+  std::string forwarded;        // the keys, one after the other
+  std::vector<std::unique_ptr<FakeMessage>> unpublished;
+};
+
+struct FakeWorker : FakeThread
+{
+  enum State
+  {
+    absent,
+    awake,                      // run() is due
+    asleep,
+    ended
+  };
+
+  explicit FakeWorker(unsigned index) : FakeThread("worker " + std::to_string(index)) {}
+
+  State state = absent;
+  unsigned longest_run = 0;     // messages in one run()
+};
+
+class FakeHost;
+
+// Brings messages just as the host half does.
+class FakeSource : public FakeThread
+{
+public:
+  FakeSource(FakeHost &host, unsigned index, unsigned flags)
+    : FakeThread("source " + std::to_string(index)), host_(host), index_(index), flags_(flags)
+  {
+  }
+
+  // One message that takes FakeHost::cost to forward.
+  void send(const std::string &key);
+  void
+  send(const std::string &key, unsigned count)
+  {
+    while (count--)
+      send(key);
+  }
+
+  // Publish and close, as at the end of a thread's batch.
+  void end_batch();
+
+  bool open() const { return producer_ != nullptr; }
+  // The open batch has messages that never were in the engine.
+  bool forwards_itself() const { return forwards_itself_; }
+
+private:
+  friend class FakeHost;
+
+  void forward(std::unique_ptr<FakeMessage> message, bool timed);
+  void enqueue(std::unique_ptr<FakeMessage> message);
+  void close();
+
+  FakeHost &host_;
+  const unsigned index_;
+  const unsigned flags_;
+  ParallelizeProducer *producer_ = nullptr;
+  bool forwards_itself_ = false;
+};
+
+// Holds the engine to its contract at every callback.  Threads run one inside
+// the other: a hook that is called while one of them forwards or publishes may
+// step any thread that is not running already.
+class FakeHost
+{
+public:
+  explicit FakeHost(const ParallelizeEngineOptions &options) : options(options)
+  {
+    static constexpr ParallelizeCallbacks callbacks = {
+      .forward = [](void *self, ParallelizeThread on, const ParallelizeMessage *message)
+      { static_cast<FakeHost *>(self)->forward(on, *message); },
+      .publish = [](void *self, ParallelizeThread on) { static_cast<FakeHost *>(self)->publish(on); },
+      .wake = [](void *self, unsigned worker) { static_cast<FakeHost *>(self)->wake(worker); },
+      .now = [](void *self) { return static_cast<FakeHost *>(self)->now(); },
+      .hot_key = [](void *self, const char *key, size_t length, unsigned percent)
+      { static_cast<FakeHost *>(self)->hot_key({key, length}, percent); },
+    };
+    engine_ = parallelize_engine_new(&options, &callbacks, this);
+    for (unsigned i = 0; i < options.workers; i++)
+      workers_.push_back(std::make_unique<FakeWorker>(i));
+  }
+
+  ~FakeHost() { parallelize_engine_free(engine_); }
+
+  FakeHost(const FakeHost &) = delete;
+
+  // A thread that brings messages.  The default is a worker thread of the daemon.
+  FakeSource &
+  source(unsigned flags = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS)
+  {
+    sources_.push_back(std::make_unique<FakeSource>(*this, sources_.size(), flags));
+    return *sources_.back();
+  }
+
+  /* --- the threads of the workers --- */
+
+  void
+  start()
+  {
+    parallelize_engine_start(engine_);
+    for (const auto &worker : workers_)
+      worker->state = FakeWorker::awake;
+  }
+
+  // All workers have looked and found nothing to do.
+  void
+  start_asleep()
+  {
+    start();
+    run_until_quiet();
+  }
+
+  void stop() { parallelize_engine_stop(engine_); }
+
+  // The thread of `index` could not be created.
+  void
+  abandon(unsigned index)
+  {
+    worker(index).state = FakeWorker::absent;
+    parallelize_engine_abandon_worker(engine_);
+  }
+
+  ParallelizeRun
+  run(unsigned index)
+  {
+    FakeWorker &worker = this->worker(index);
+    check(worker.state == FakeWorker::awake && !worker.running, worker.name + " cannot run now");
+    Running as(*this, worker);
+    const std::uint64_t before = processed_by(index);
+    const ParallelizeRun result = parallelize_engine_run(engine_, index);
+
+    check(worker.unpublished.empty(), worker.name + " returns with unpublished messages");
+    worker.longest_run = std::max(worker.longest_run, static_cast<unsigned>(processed_by(index) - before));
+    if (result == PARALLELIZE_RUN_SLEEPING)
+      worker.state = FakeWorker::asleep;
+    else if (result == PARALLELIZE_RUN_ENDED)
+      worker.state = FakeWorker::ended;
+    return result;
+  }
+
+  bool can_run(unsigned index) { return worker(index).state == FakeWorker::awake && !worker(index).running; }
+
+  // Run workers in turn until all sleep, have ended or are running.
+  void
+  run_until_quiet()
+  {
+    for (unsigned rounds = 0;; rounds++)
+      {
+        check(rounds < 100'000, "the workers never come to rest");
+        bool quiet = true;
+        for (unsigned i = 0; i < options.workers; i++)
+          if (can_run(i))
+            {
+              run(i);
+              quiet = false;
+            }
+        if (quiet)
+          return;
+      }
+  }
+
+  FakeWorker &worker(unsigned index) { return *workers_[index]; }
+  bool asleep(unsigned index) { return worker(index).state == FakeWorker::asleep; }
+  bool ended(unsigned index) { return worker(index).state == FakeWorker::ended; }
+  unsigned
+  count(FakeWorker::State state) const
+  {
+    return std::count_if(workers_.begin(), workers_.end(), [&](const auto &worker) { return worker->state == state; });
+  }
+
+  const std::vector<std::unique_ptr<FakeSource>> &sources() const { return sources_; }
+
+  /* --- what a test sees --- */
+
+  ParallelizeEngineCounters
+  counters() const
+  {
+    ParallelizeEngineCounters counters;
+    parallelize_engine_get_counters(engine_, &counters);
+    return counters;
+  }
+
+  std::uint64_t processed_by(unsigned index) const { return parallelize_engine_processed_by(engine_, index); }
+
+  // The keys of all published messages, in order.
+  const std::string &published() const { return published_; }
+
+  std::uint64_t sent_count() const { return sent_count_; }
+  std::uint64_t published_count() const { return published_count_; }
+
+  // Every message that was sent is published, and the engine is empty.
+  void
+  check_all_published() const
+  {
+    const std::string complaint = order_.finished();
+    check(complaint.empty(), complaint);
+    check(counters().in_flight == 0, "in_flight is not zero in an empty engine");
+  }
+
+  void
+  check(bool condition, const std::string &complaint) const
+  {
+    if (!condition)
+      cr_assert_fail("%s%s%s", context.c_str(), context.empty() ? "" : ": ", complaint.c_str());
+  }
+
+  bool
+  needs_order(const std::string &key) const
+  {
+    return options.keyed && !(key.empty() && options.empty_key_round_robin);
+  }
+
+  const ParallelizeEngineOptions options;
+  std::uint64_t cost = 50'000;                          // of the messages that are sent from now on
+  std::uint64_t elapsed = 0;                            // nanoseconds on top of what messages take
+  std::string context;                                  // what a complaint starts with
+  std::vector<std::string> hot_keys;                    // as reported
+  std::function<void(const FakeMessage &)> on_forward;  // inside forward()
+  std::function<void(FakeThread &)> on_publish;         // inside publish(), while nothing is visible yet
+  std::function<void()> on_callback;                    // inside each callback
+
+private:
+  friend class FakeSource;
+
+  // The engine is called on `thread` during this one's life.
+  class Running
+  {
+  public:
+    Running(FakeHost &host, FakeThread &thread) : host_(host), before_(host.current_)
+    {
+      host.check(!thread.running, thread.name + " is stepped inside itself");
+      thread.running = true;
+      host.current_ = &thread;
+    }
+    ~Running()
+    {
+      host_.current_->running = false;
+      host_.current_ = before_;
+    }
+
+  private:
+    FakeHost &host_;
+    FakeThread *const before_;
+  };
+
+  FakeSource *current_source() { return dynamic_cast<FakeSource *>(current_); }
+
+  void
+  called_back()
+  {
+    if (on_callback)
+      on_callback();
+  }
+
+  void
+  check_thread(ParallelizeThread on)
+  {
+    check(current_, "a callback outside of any thread");
+    check((on == PARALLELIZE_ON_PRODUCER) == (current_source() != nullptr), current_->name + " is taken for another");
+  }
+
+  void
+  forward(ParallelizeThread on, const ParallelizeMessage &message)
+  {
+    check_thread(on);
+    std::unique_ptr<FakeMessage> owned(static_cast<FakeMessage *>(message.handle));
+    check(message.flags == owned->flags(), "the flags of a message have changed");
+    process(std::move(owned));
+  }
+
+  // On the current thread.  A key is the thread's from here to its publish.
+  void
+  process(std::unique_ptr<FakeMessage> owned)
+  {
+    FakeThread &thread = *current_;
+    const FakeMessage &message = *owned;
+    if (needs_order(message.key))
+      {
+        const FakeThread *holder = holders_.try_emplace(message.key, &thread).first->second;
+        check(holder == &thread, thread.name + " forwards key '" + message.key + "' while " + holder->name
+                                   + " has not published it");
+      }
+    thread.unpublished.push_back(std::move(owned));
+    thread.forwarded += message.key;
+    thread.clock += message.cost;
+    if (on_forward)
+      on_forward(message);
+    called_back();
+  }
+
+  void
+  publish(ParallelizeThread on)
+  {
+    check_thread(on);
+    make_visible(*current_);
+    // The host's batch callbacks are a thread's, whoever asks for them.
+    if (FakeSource *source = current_source(); source && source->flags_ & PARALLELIZE_PRODUCER_BATCHES)
+      source->close();
+  }
+
+  void
+  make_visible(FakeThread &thread)
+  {
+    if (on_publish)
+      on_publish(thread);
+    called_back();
+    for (const auto &message : thread.unpublished)
+      {
+        const std::string complaint = order_.published(message->source, message->key, message->number,
+                                                       needs_order(message->key) ? OrderCheck::kept
+                                                                                 : OrderCheck::free_choice);
+        check(complaint.empty(), complaint);
+        published_ += message->key;
+        published_count_++;
+        holders_.erase(message->key);
+      }
+    thread.unpublished.clear();
+    called_back();
+  }
+
+  void
+  wake(unsigned index)
+  {
+    check(asleep(index), worker(index).name + " is woken and does not sleep");
+    worker(index).state = FakeWorker::awake;
+    called_back();
+  }
+
+  std::uint64_t
+  now()
+  {
+    called_back();
+    return elapsed + (current_ ? current_->clock : 0);
+  }
+
+  void
+  hot_key(const std::string &key, unsigned percent)
+  {
+    check(current_source(), "a hot key is reported outside of a source's thread");
+    check(percent > 0 && percent <= 100, "a share of " + std::to_string(percent) + " percent");
+    hot_keys.push_back(key);
+    called_back();
+  }
+
+  ParallelizeEngine *engine_;
+  std::vector<std::unique_ptr<FakeWorker>> workers_;
+  std::vector<std::unique_ptr<FakeSource>> sources_;
+  FakeThread *current_ = nullptr;
+  std::map<std::string, FakeThread *> holders_;         // key to the thread that has it unpublished
+  OrderCheck order_;
+  std::string published_;
+  std::uint64_t sent_count_ = 0;
+  std::uint64_t published_count_ = 0;
+};
+
+inline void
+FakeSource::send(const std::string &key)
+{
+  FakeHost::Running as(host_, *this);
+  auto message = std::make_unique<FakeMessage>(index_, key, host_.order_.sent(index_, key), host_.cost);
+  host_.sent_count_++;
+
+  for (;;)
+    {
+      if (!producer_)
+        producer_ = parallelize_producer_open(host_.engine_, flags_);
+      switch (parallelize_producer_accept(producer_))
+        {
+        case PARALLELIZE_ACCEPT_ENQUEUE:
+          return enqueue(std::move(message));
+        case PARALLELIZE_ACCEPT_FORWARD:
+          return forward(std::move(message), false);
+        case PARALLELIZE_ACCEPT_FORWARD_TIMED:
+          return forward(std::move(message), true);
+        case PARALLELIZE_ACCEPT_PUBLISH:
+          host_.make_visible(*this);
+          close();
+        }
+    }
+}
+
+inline void
+FakeSource::forward(std::unique_ptr<FakeMessage> message, bool timed)
+{
+  host_.check(flags_ & PARALLELIZE_PRODUCER_BATCHES, name + " is to forward and does not publish soon");
+  const std::uint64_t cost = message->cost;
+  forwards_itself_ = true;
+  host_.process(std::move(message));
+  if (timed)
+    parallelize_producer_timed(producer_, cost);
+}
+
+inline void
+FakeSource::enqueue(std::unique_ptr<FakeMessage> message)
+{
+  const std::string key = message->key;
+  const std::uint32_t flags = message->flags();
+  const ParallelizeMessage handed_over = {message.release(), flags};
+  parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size());
+
+  host_.check(unpublished.empty() || forwards_itself_, name + " helped and did not publish");
+  if (!(flags_ & PARALLELIZE_PRODUCER_BATCHES))
+    close();
+}
+
+inline void
+FakeSource::close()
+{
+  if (!producer_)
+    return;
+  forwards_itself_ = false;
+  parallelize_producer_close(std::exchange(producer_, nullptr));
+}
+
+inline void
+FakeSource::end_batch()
+{
+  FakeHost::Running as(host_, *this);
+  host_.make_visible(*this);
+  close();
+}

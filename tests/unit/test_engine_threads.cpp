@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The engine with real threads: meant for ThreadSanitizer and AddressSanitizer.
+//
+// The tests themselves synchronise as little as they can, so that they hide no
+// missing synchronisation of the engine: a message is touched without a lock,
+// by whoever has it, and so is the count of its key.
+
+#include "engine/engine.h"
+#include "order-check.hpp"
+
+#include <criterion/criterion.h>
+
+#include <algorithm>
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <semaphore>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+constexpr unsigned ordinary = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS;
+constexpr unsigned cycles = 5;                          // of start and stop
+constexpr unsigned messages_per_source = 20'000;
+constexpr unsigned messages_per_tick = 250;             // of progress
+constexpr unsigned ticks_per_phase = 15;                // of all sources together
+constexpr unsigned keys = 50;
+
+struct Message
+{
+  unsigned source = 0;
+  unsigned key = 0;
+  std::uint64_t number = 0;     // of its source and key
+  std::uint64_t cost = 0;       // nanoseconds, of a clock that only messages advance
+  unsigned published = 0;       // how often
+  std::uint64_t ticket = 0;     // when
+};
+
+struct Traffic
+{
+  unsigned hot_percent = 0;     // share of one key
+  std::vector<std::uint64_t> costs;
+  bool pauses = false;          // all sources wait now and then until the engine is empty
+  std::vector<unsigned> sources = {ordinary, ordinary, 0};      // flags of each
+};
+
+// What a thread of the daemon has of its own.
+struct ThisThread
+{
+  std::vector<Message *> unpublished;
+  ParallelizeProducer *producer = nullptr;
+  unsigned flags = 0;
+  std::uint64_t clock = 0;
+};
+
+thread_local ThisThread here;
+
+class Worker
+{
+public:
+  void
+  start(ParallelizeEngine *engine, unsigned index)
+  {
+    thread_ = std::thread([=, this] { work(engine, index); });
+  }
+
+  void join() { thread_.join(); }
+
+  void
+  wake()
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+    changed_.notify_one();
+  }
+
+private:
+  void
+  work(ParallelizeEngine *engine, unsigned index)
+  {
+    for (;;)
+      switch (parallelize_engine_run(engine, index))
+        {
+        case PARALLELIZE_RUN_AGAIN:
+          break;
+        case PARALLELIZE_RUN_SLEEPING:
+          sleep();
+          break;
+        case PARALLELIZE_RUN_ENDED:
+          return;
+        }
+  }
+
+  void
+  sleep()
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return woken_; });
+    woken_ = false;
+  }
+
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+};
+
+class Daemon
+{
+public:
+  Daemon(const ParallelizeEngineOptions &options, const Traffic &traffic)
+    : options_(options), traffic_(traffic), workers_(options.workers), pause_(traffic.sources.size())
+  {
+    static constexpr ParallelizeCallbacks callbacks = {
+      .forward = [](void *self, ParallelizeThread, const ParallelizeMessage *message)
+      { static_cast<Daemon *>(self)->forward(static_cast<Message *>(message->handle)); },
+      .publish = [](void *self, ParallelizeThread) { static_cast<Daemon *>(self)->publish(); },
+      .wake = [](void *self, unsigned worker) { static_cast<Daemon *>(self)->workers_[worker].wake(); },
+      .now = [](void *) { return here.clock; },
+      .hot_key = [](void *, const char *, size_t, unsigned) {},
+    };
+    engine_ = parallelize_engine_new(&options, &callbacks, this);
+    // One more for each cycle: threads that come after the stop.
+    for (unsigned source = 0; source < traffic.sources.size() + cycles; source++)
+      messages_.push_back(random_messages(source, source < traffic.sources.size() ? messages_per_source
+                                                                                  : messages_per_tick));
+    for (const auto &messages : messages_)
+      total_ += messages.size();
+  }
+
+  ~Daemon() { parallelize_engine_free(engine_); }
+
+  void
+  run()
+  {
+    std::vector<std::thread> sources;
+    for (unsigned i = 0; i < traffic_.sources.size(); i++)
+      sources.emplace_back([this, i] { bring(i, traffic_.sources[i]); });
+
+    for (unsigned cycle = 0; cycle < cycles; cycle++)
+      {
+        start_workers();
+        wait_for_progress();
+        stop_workers();
+        wait_for_progress();
+        std::thread([this, cycle] { bring(traffic_.sources.size() + cycle, cycle % 2 ? ordinary : 0); }).join();
+      }
+
+    start_workers();
+    for (std::thread &source : sources)
+      source.join();
+    cr_assert(all_published_.try_acquire_for(std::chrono::seconds(60)), "%llu of %llu messages are published",
+              static_cast<unsigned long long>(published_.load()), static_cast<unsigned long long>(total_));
+    stop_workers();
+    check();
+  }
+
+  ParallelizeEngineCounters
+  counters() const
+  {
+    ParallelizeEngineCounters counters;
+    parallelize_engine_get_counters(engine_, &counters);
+    return counters;
+  }
+
+private:
+  std::vector<Message>
+  random_messages(unsigned source, unsigned count)
+  {
+    std::mt19937 random(source);
+    std::vector<std::uint64_t> sent(keys);
+    std::vector<Message> messages(count);
+    for (Message &message : messages)
+      {
+        message.source = source;
+        message.key = random() % 100 < traffic_.hot_percent ? 0 : random() % keys;
+        message.number = sent[message.key]++;
+        message.cost = traffic_.costs[random() % traffic_.costs.size()];
+      }
+    return messages;
+  }
+
+  void
+  start_workers()
+  {
+    parallelize_engine_start(engine_);
+    for (unsigned i = 0; i < workers_.size(); i++)
+      workers_[i].start(engine_, i);
+  }
+
+  void
+  stop_workers()
+  {
+    parallelize_engine_stop(engine_);
+    for (Worker &worker : workers_)
+      worker.join();
+  }
+
+  void
+  wait_for_progress()
+  {
+    for (unsigned i = 0; i < ticks_per_phase; i++)
+      progress_.acquire();
+  }
+
+  /* --- threads that bring messages --- */
+
+  void
+  bring(unsigned source, unsigned flags)
+  {
+    here.flags = flags;
+    std::mt19937 random(source + 1000);
+    unsigned until_end_of_batch = 0;
+    unsigned done = 0;
+    for (Message &message : messages_[source])
+      {
+        if (!until_end_of_batch--)
+          {
+            end_batch();
+            until_end_of_batch = random() % 200;
+          }
+        send(message);
+        if (++done % messages_per_tick)
+          continue;
+        progress_.release();
+        if (traffic_.pauses && source < traffic_.sources.size())
+          pause();
+      }
+    end_batch();
+  }
+
+  void
+  pause()
+  {
+    end_batch();
+    pause_.arrive_and_wait();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (counters().in_flight && !left_behind_)
+      {
+        std::this_thread::yield();
+        if (std::chrono::steady_clock::now() > deadline)
+          left_behind_ = true;
+      }
+    pause_.arrive_and_wait();
+  }
+
+  void
+  send(Message &message)
+  {
+    for (;;)
+      {
+        if (!here.producer)
+          here.producer = parallelize_producer_open(engine_, here.flags);
+        switch (parallelize_producer_accept(here.producer))
+          {
+          case PARALLELIZE_ACCEPT_ENQUEUE:
+            return enqueue(message);
+          case PARALLELIZE_ACCEPT_FORWARD:
+            return forward(&message);
+          case PARALLELIZE_ACCEPT_FORWARD_TIMED:
+            forward(&message);
+            return parallelize_producer_timed(here.producer, message.cost);
+          case PARALLELIZE_ACCEPT_PUBLISH:
+            end_batch();
+          }
+      }
+  }
+
+  void
+  enqueue(Message &message)
+  {
+    const std::string key = std::to_string(message.key);
+    const ParallelizeMessage handed_over = {&message, 0};
+    parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size());
+    if (!(here.flags & PARALLELIZE_PRODUCER_BATCHES))
+      close();
+  }
+
+  void
+  end_batch()
+  {
+    make_visible();
+    close();
+  }
+
+  void
+  close()
+  {
+    if (here.producer)
+      parallelize_producer_close(std::exchange(here.producer, nullptr));
+  }
+
+  /* --- any thread --- */
+
+  void
+  forward(Message *message)
+  {
+    here.clock += message->cost;
+    here.unpublished.push_back(message);
+    if (options_.keyed)
+      forwarded_[message->key]++;
+    if (message->number % 16 == 0)
+      std::this_thread::yield();
+  }
+
+  void
+  publish()
+  {
+    make_visible();
+    if (here.flags & PARALLELIZE_PRODUCER_BATCHES)
+      close();
+  }
+
+  void
+  make_visible()
+  {
+    for (Message *message : here.unpublished)
+      {
+        message->published++;
+        message->ticket = tickets_.fetch_add(1, std::memory_order_relaxed);
+      }
+    const std::uint64_t count = here.unpublished.size();
+    here.unpublished.clear();
+    if (count && published_.fetch_add(count, std::memory_order_acq_rel) + count == total_)
+      all_published_.release();
+  }
+
+  /* --- when all threads have ended --- */
+
+  void
+  check() const
+  {
+    cr_assert_not(left_behind_, "messages waited inside, and nobody came for them");
+    std::vector<const Message *> by_time;
+    OrderCheck order;
+    for (const auto &messages : messages_)
+      for (const Message &message : messages)
+        {
+          cr_assert_eq(message.published, 1, "a message is published %u times", message.published);
+          order.sent(message.source, std::to_string(message.key));
+          by_time.push_back(&message);
+        }
+    std::sort(by_time.begin(), by_time.end(), [](auto *a, auto *b) { return a->ticket < b->ticket; });
+
+    for (const Message *message : by_time)
+      check_empty(order.published(message->source, std::to_string(message->key), message->number,
+                                  options_.keyed ? OrderCheck::kept : OrderCheck::free_choice));
+    check_empty(order.finished());
+    cr_assert_eq(counters().in_flight, 0);
+  }
+
+  static void check_empty(const std::string &complaint) { cr_assert(complaint.empty(), "%s", complaint.c_str()); }
+
+  const ParallelizeEngineOptions options_;
+  const Traffic traffic_;
+  ParallelizeEngine *engine_;
+  std::vector<Worker> workers_;
+  std::vector<std::vector<Message>> messages_;          // of each source
+  std::uint64_t total_ = 0;
+  unsigned forwarded_[keys] = {};                       // on purpose neither atomic nor locked
+  std::counting_semaphore<> progress_{0};
+  std::barrier<> pause_;
+  std::atomic<bool> left_behind_{false};                // in a pause
+  std::atomic<std::uint64_t> tickets_{0};
+  std::atomic<std::uint64_t> published_{0};
+  std::binary_semaphore all_published_{0};
+};
+
+ParallelizeEngineOptions
+keyed(unsigned workers)
+{
+  return {
+    .workers = workers,
+    .keyed = true,
+    .empty_key_round_robin = false,
+    .batch_size = 100,
+    .quantum = 100,
+    .prefetch = 2'000,
+    .seed = {1, 2},
+  };
+}
+
+constexpr std::uint64_t cheap = 300;
+constexpr std::uint64_t medium = 8'000;
+constexpr std::uint64_t slow = 100'000;
+
+}
+
+TestSuite(threads, .timeout = 240);
+
+Test(threads, many_keys)
+{
+  Daemon daemon(keyed(3), {.hot_percent = 0, .costs = {medium}});
+  daemon.run();
+}
+
+Test(threads, a_hot_key)
+{
+  Daemon daemon(keyed(3), {.hot_percent = 50, .costs = {medium}});
+  daemon.run();
+}
+
+Test(threads, one_key_only)
+{
+  Daemon daemon(keyed(2), {.hot_percent = 100, .costs = {medium}});
+  daemon.run();
+}
+
+Test(threads, slow_messages)
+{
+  Daemon daemon(keyed(3), {.hot_percent = 20, .costs = {slow}});
+  daemon.run();
+}
+
+Test(threads, cheap_messages)
+{
+  Daemon daemon(keyed(2), {.hot_percent = 20, .costs = {cheap}, .pauses = true});
+  daemon.run();
+  cr_assert_gt(daemon.counters().forwarded_directly, 0);
+}
+
+// Now and then the average passes the threshold to forward directly.
+Test(threads, messages_that_are_cheap_at_times)
+{
+  const std::vector<std::uint64_t> costs = {200, 200, 200, 200, 200, 200, 200, 200, 9'000};
+  Daemon daemon(keyed(2), {.hot_percent = 20, .costs = costs, .pauses = true});
+  daemon.run();
+  cr_assert_gt(daemon.counters().forwarded_directly, 0);
+}
+
+Test(threads, a_single_worker_with_helpers)
+{
+  ParallelizeEngineOptions options = keyed(1);
+  options.batch_size = 10;
+  options.prefetch = 50;
+  Daemon daemon(options, {.hot_percent = 50, .costs = {medium, slow}});
+  daemon.run();
+  cr_assert_gt(daemon.counters().helped, 0);
+}
+
+Test(threads, short_quanta)
+{
+  ParallelizeEngineOptions options = keyed(4);
+  options.batch_size = 1;
+  options.quantum = 1;
+  options.prefetch = 20;
+  Daemon daemon(options, {.hot_percent = 50, .costs = {medium}});
+  daemon.run();
+}
+
+// Whoever still helps when the workers end leaves nothing behind either.
+Test(threads, helpers_that_outlive_the_workers)
+{
+  ParallelizeEngineOptions options = keyed(1);
+  options.batch_size = 1;
+  options.quantum = 2;
+  options.prefetch = 1;
+  Daemon daemon(options, {.hot_percent = 100, .costs = {medium}, .pauses = true});
+  daemon.run();
+}
+
+Test(threads, without_keys)
+{
+  ParallelizeEngineOptions options = keyed(3);
+  options.keyed = false;
+  Daemon daemon(options, {.hot_percent = 0, .costs = {cheap, medium}});
+  daemon.run();
+}
