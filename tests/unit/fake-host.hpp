@@ -434,8 +434,10 @@ FakeSource::enqueue(std::unique_ptr<FakeMessage> message)
 {
   const std::string key = message->key;
   const std::uint32_t flags = message->flags();
-  const ParallelizeMessage handed_over = {message.release(), flags};
-  parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size());
+  FakeMessage *const handle = message.release();
+  const ParallelizeMessage handed_over = {handle, flags};
+  if (parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size()) == PARALLELIZE_ENQUEUE_FORWARD)
+    return forward(std::unique_ptr<FakeMessage>(handle), false);
 
   host_.check(unpublished.empty() || forwards_itself_, name + " helped and did not publish");
   if (!(flags_ & PARALLELIZE_PRODUCER_BATCHES))

@@ -771,6 +771,7 @@ Test(prefetch, bounds_what_waits_for_few_keys)
         source.send(keys.substr(i % 10, 1));
         cr_assert_leq(host.counters().in_flight, 300);
       }
+    source.end_batch();
   });
   source.send("s");
   source.end_batch();

@@ -279,7 +279,9 @@ private:
   {
     const std::string key = std::to_string(message.key);
     const ParallelizeMessage handed_over = {&message, 0};
-    parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size());
+    if (parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size())
+        == PARALLELIZE_ENQUEUE_FORWARD)
+      return forward(&message);
     if (!(here.flags & PARALLELIZE_PRODUCER_BATCHES))
       close();
   }
