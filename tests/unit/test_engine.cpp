@@ -864,6 +864,168 @@ Test(prefetch, a_helper_that_finds_no_more_wakes_a_worker_for_the_rest)
 }
 
 /* ------------------------------------------------------------------------
+ * More waits than should: a thread processes messages of idle keys itself
+ * ------------------------------------------------------------------------ */
+
+// One worker, busy for the time being, and more messages of key "s" than prefetch().
+static ParallelizeEngineOptions
+crowded()
+{
+  ParallelizeEngineOptions options = keyed(1);
+  options.batch_size = 5;
+  options.prefetch = 5;
+  return options;
+}
+
+static void
+crowd(FakeHost &host)
+{
+  host.start();
+  host.source(0).send("s", 6);
+  cr_assert_eq(host.counters().in_flight, 6);
+}
+
+Test(crowded, a_message_of_an_idle_key_is_processed_right_away)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  crowd(host);
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+
+  source.end_batch();
+  cr_assert_eq(host.published(), "a");
+  cr_assert_eq(host.counters().in_flight, 6);
+  cr_assert_eq(host.counters().helped, 1);
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
+Test(crowded, what_others_bring_of_its_key_waits_for_the_end_of_the_batch)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  crowd(host);
+  source.send("a");
+  main_thread.send("a");
+  host.run_until_quiet();
+  cr_assert_eq(host.published(), "ssssss");
+  cr_assert(host.asleep(0));
+
+  source.end_batch();
+  cr_assert(host.can_run(0), "it is woken for what waits");
+  host.run_until_quiet();
+  cr_assert_eq(host.published(), "ssssssaa");
+  host.check_all_published();
+}
+
+Test(crowded, what_the_source_brings_queues_up_behind_others)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  crowd(host);
+  source.send("a");
+  main_thread.send("a");
+  for (unsigned i = 0; i < 20; i++)
+    source.send("a");
+  main_thread.send("a");
+  source.end_batch();
+  host.run_until_quiet();
+
+  cr_assert_eq(host.published_count(), 6 + 1 + 1 + 20 + 1);
+  host.check_all_published();
+}
+
+Test(crowded, what_the_batch_has_collected_comes_first)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  host.start();
+  source.send("a", 2);
+  host.source(0).send("s", 6);
+  source.send("a");
+  source.end_batch();
+  host.run_until_quiet();
+
+  cr_assert_eq(host.published_count(), 9);
+  host.check_all_published();
+}
+
+Test(crowded, not_on_a_thread_that_may_not_help)
+{
+  FakeHost host(crowded());
+  FakeSource &main_thread = host.source(0);
+  FakeSource &other = host.source(PARALLELIZE_PRODUCER_BATCHES);
+  crowd(host);
+  main_thread.send("a");
+  other.send("b");
+  cr_assert_eq(main_thread.forwarded, "");
+  cr_assert_eq(other.forwarded, "");
+
+  other.end_batch();
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
+Test(crowded, a_long_batch_keeps_nothing_back)
+{
+  FakeHost host(crowded());
+  host.start_asleep();
+  host.cost = 100 * microsecond;
+  learn_cost(host, host.cost);
+  FakeSource &source = host.source();
+  while_forwarding(host, "s", [&]
+  {
+    for (unsigned i = 0; i < 1000; i++)
+      {
+        source.send(keys.substr(i % 5, 1));
+        cr_assert_leq(source.unpublished.size(), 50);
+      }
+    cr_assert_gt(source.forwarded.size(), 100);
+    source.end_batch();
+  });
+  host.source(0).send("s", 6);
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
+Test(crowded, any_message_without_keys)
+{
+  ParallelizeEngineOptions options = crowded();
+  options.keyed = false;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  crowd(host);
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+
+  source.end_batch();
+  cr_assert_eq(host.published(), "a");
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
+Test(crowded, workers_that_are_stopped_end_after_the_batch)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  crowd(host);
+  source.send("a");
+  main_thread.send("a");
+  host.stop();
+  host.run_until_quiet();
+  cr_assert(host.asleep(0));
+
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert(host.ended(0));
+  host.check_all_published();
+}
+
+/* ------------------------------------------------------------------------
  * Start and stop
  * ------------------------------------------------------------------------ */
 

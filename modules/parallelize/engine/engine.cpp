@@ -543,26 +543,32 @@ parallelize_engine::publish(Runner &runner)
 }
 
 // A strand with more than a worker's share of all messages: it has to be run
-// all the time, or one worker will be left with it when the others are done.
+// nearly all the time, or one worker will be left with it when the others are
+// done.
 bool
-parallelize_engine::outweighs_the_others(const Strand &strand) const
+parallelize_engine::outweighs_the_others(const Task &task) const
 {
-  return strand.backlog() * options_.workers >= in_flight_.load(std::memory_order_relaxed);
+  return task.strand
+         && task.strand->backlog() * options_.workers >= in_flight_.load(std::memory_order_relaxed);
 }
 
 void
 parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
 {
   std::vector<unsigned> sleepers;
+  for (Strand *strand = strands; strand; strand = strand->next)
+    strand->gather();
   {
     std::lock_guard lock(mutex_);
     while (Strand *strand = strands)
       {
         strands = strand->next;
-        if (outweighs_the_others(*strand))
-          run_queue_.push_front({strand, {}});
+        const Task task{strand, {}};
+        // Second, not first: all other workers may be busy for long.
+        if (outweighs_the_others(task))
+          run_queue_.push_second(task);
         else
-          run_queue_.push_back({strand, {}});
+          run_queue_.push_back(task);
       }
     // A worker takes one of them itself.  A helper may leave without.
     if (!solo_)
@@ -664,8 +670,8 @@ parallelize_engine::take_group(Worker &worker, Task &task)
       return false;
     const std::size_t share = run_queue_.size() / (2 * options_.workers);
     task = run_queue_.pop_front();
-    // A hot strand is taken alone: it would wait for the rest of its group.
-    if (share > 1 && !(task.strand && outweighs_the_others(*task.strand)))
+    // A hot strand is taken alone, or it would wait for the rest of its group.
+    if (share > 1 && !outweighs_the_others(task) && !outweighs_the_others(run_queue_.front()))
       {
         std::lock_guard group_lock(worker.mutex);
         run_queue_.move_front(std::min(share, max_group) - 1, worker.group);

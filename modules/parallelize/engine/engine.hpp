@@ -123,7 +123,7 @@ private:
   // Any runner
   void run_task(Runner &runner, const Task &task, unsigned limit);
   void run_message(Runner &runner, const ParallelizeMessage &message);
-  bool outweighs_the_others(const Strand &strand) const;
+  bool outweighs_the_others(const Task &task) const;
   void start_slice(Runner &runner);
   unsigned messages_until_clock() const;
   bool slice_is_over(Runner &runner);

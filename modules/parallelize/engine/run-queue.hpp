@@ -34,13 +34,17 @@ public:
     at(size_++) = task;
   }
 
-  void push_front(const Task &task)
+  void push_second(const Task &task)
   {
+    if (empty())
+      return push_back(task);
     if (size_ == capacity_)
       grow();
+    const Task first = at(0);
     head_ = (head_ - 1) & (capacity_ - 1);
     size_++;
-    at(0) = task;
+    at(0) = first;
+    at(1) = task;
   }
 
   Task pop_front()

@@ -212,7 +212,7 @@ public:
   Node *pop()
   {
     if (!rest_)
-      take_new();
+      gather();
     Node *node = rest_;
     if (node)
       {
@@ -225,8 +225,27 @@ public:
   // The message that will be popped next, as far as it is known without popping.
   const Node *next_known() const { return rest_; }
 
-  // Messages that are known to wait; what came since the last one was popped
-  // out of nothing is not.
+  // Append what is new, which comes newest first, to rest_, which is oldest first.
+  void gather()
+  {
+    if (state_.load(std::memory_order_relaxed) == taken)
+      return;
+    Node *newest = reinterpret_cast<Node *>(state_.exchange(taken, std::memory_order_acquire));
+    Node *const last = newest;
+    Node *oldest = nullptr;
+    while (newest)
+      {
+        Node *older = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = older;
+        backlog_++;
+      }
+    (rest_ ? last_->next : rest_) = oldest;
+    last_ = last;
+  }
+
+  // Messages that wait, as of the last gather().
   std::size_t backlog() const { return backlog_; }
 
   // Give the strand up.  False: messages wait, the caller still holds it.
@@ -250,25 +269,10 @@ private:
   static constexpr std::uintptr_t idle = 0;
   static constexpr std::uintptr_t taken = 1;
 
-  // Turn what is new, newest first, into rest_, oldest first.
-  void take_new()
-  {
-    if (state_.load(std::memory_order_relaxed) == taken)
-      return;
-    Node *newest = reinterpret_cast<Node *>(state_.exchange(taken, std::memory_order_acquire));
-    while (newest)
-      {
-        Node *older = newest->next;
-        newest->next = rest_;
-        rest_ = newest;
-        newest = older;
-        backlog_++;
-      }
-  }
-
   std::atomic<std::uintptr_t> state_{idle};
   std::atomic<const void *> holder_{nullptr};
   Node *rest_ = nullptr;    // taken out of state_, oldest first
+  Node *last_ = nullptr;    // of rest_, unless that is empty
   std::size_t backlog_ = 0; // length of rest_
 };
 
