@@ -198,6 +198,16 @@ public:
       }
   }
 
+  // Nothing more is sent: all batches end, and all that was sent comes out.
+  void
+  come_to_rest()
+  {
+    for (const auto &source : sources_)
+      source->end_batch();
+    run_until_quiet();
+    check_all_published();
+  }
+
   FakeWorker &worker(unsigned index) { return *workers_[index]; }
   bool asleep(unsigned index) { return worker(index).state == FakeWorker::asleep; }
   bool ended(unsigned index) { return worker(index).state == FakeWorker::ended; }

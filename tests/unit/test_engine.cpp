@@ -276,6 +276,8 @@ Test(batching, hands_over_when_the_batch_is_full)
   cr_assert_eq(host.counters().in_flight, 3);
   source.send("b");
   cr_assert_eq(host.counters().in_flight, 3);
+
+  host.come_to_rest();
 }
 
 Test(batching, a_batch_is_not_larger_than_prefetch)
@@ -290,6 +292,8 @@ Test(batching, a_batch_is_not_larger_than_prefetch)
   cr_assert_eq(host.counters().in_flight, 0);
   source.send("a");
   cr_assert_eq(host.counters().in_flight, 4);
+
+  host.come_to_rest();
 }
 
 Test(batching, hands_over_the_rest_at_the_end_of_the_batch)
@@ -302,6 +306,8 @@ Test(batching, hands_over_the_rest_at_the_end_of_the_batch)
   cr_assert_eq(host.counters().in_flight, 0);
   source.end_batch();
   cr_assert_eq(host.counters().in_flight, 2);
+
+  host.come_to_rest();
 }
 
 Test(batching, hands_over_at_once_when_a_worker_sleeps)
@@ -313,6 +319,8 @@ Test(batching, hands_over_at_once_when_a_worker_sleeps)
   source.send("a");
   cr_assert_eq(host.counters().in_flight, 1);
   cr_assert_eq(host.count(FakeWorker::awake), 1);
+
+  host.come_to_rest();
 }
 
 Test(batching, waits_for_enough_cheap_messages_to_be_worth_a_wake_up)
@@ -330,6 +338,8 @@ Test(batching, waits_for_enough_cheap_messages_to_be_worth_a_wake_up)
   cr_assert_lt(sent, host.options.batch_size);
   cr_assert_eq(host.counters().in_flight, sent);
   cr_assert_eq(host.count(FakeWorker::awake), 1);
+
+  host.come_to_rest();
 }
 
 /* ------------------------------------------------------------------------
@@ -345,6 +355,8 @@ Test(wake_up, one_message_wakes_one_worker)
   source.send("a");
   cr_assert_eq(host.counters().wakeups, 1);
   cr_assert_eq(host.count(FakeWorker::awake), 1);
+
+  host.come_to_rest();
 }
 
 Test(wake_up, not_more_workers_than_strands)
@@ -359,6 +371,8 @@ Test(wake_up, not_more_workers_than_strands)
   source.end_batch();
   cr_assert_eq(host.counters().wakeups, 2);
   cr_assert_eq(host.count(FakeWorker::awake), 2);
+
+  host.come_to_rest();
 }
 
 Test(wake_up, not_more_workers_than_cheap_messages_are_worth)
@@ -372,6 +386,8 @@ Test(wake_up, not_more_workers_than_cheap_messages_are_worth)
   send_one_each(source, 3);
   source.end_batch();
   cr_assert_eq(host.counters().wakeups - before, 1);
+
+  host.come_to_rest();
 }
 
 Test(wake_up, nobody_who_is_awake)
@@ -548,9 +564,7 @@ Test(stealing, by_a_producer_that_helps)
   });
   host.run(0);
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(stealing, a_sleeper_is_woken_for_the_group_of_a_busy_worker)
@@ -748,9 +762,7 @@ Test(prefetch, bounds_what_waits_inside)
       source.send(keys.substr(i % 36, 1));
       cr_assert_leq(host.counters().in_flight, 50);
     }
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(prefetch, bounds_what_waits_for_few_keys)
@@ -774,9 +786,7 @@ Test(prefetch, bounds_what_waits_for_few_keys)
     source.end_batch();
   });
   source.send("s");
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(prefetch, helping_closes_the_batch)
@@ -791,9 +801,7 @@ Test(prefetch, helping_closes_the_batch)
   source.send("z");
   cr_assert(source.open());
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(prefetch, a_thread_that_may_not_help_goes_on)
@@ -827,8 +835,8 @@ Test(prefetch, a_thread_that_finds_nothing_it_may_run_goes_on)
   });
 
   source.send("a");
-  host.run_until_quiet();
-  host.check_all_published();
+
+  host.come_to_rest();
 }
 
 // The helper holds the only strand, so that the worker finds nothing and sleeps;
@@ -848,9 +856,7 @@ a_helper_wakes_a_worker_for_what_it_leaves(unsigned prefetch, unsigned quantum)
   cr_assert_gt(host.counters().helped, 0);
   cr_assert_gt(host.counters().in_flight, 0);
   cr_assert_eq(host.count(FakeWorker::awake), 1, "messages wait and nobody comes for them");
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(prefetch, a_helper_that_has_done_enough_wakes_a_worker_for_the_rest)
@@ -1090,9 +1096,7 @@ Test(direct, a_batch_that_is_open_at_the_start_goes_on)
   host.start_asleep();
   source.send("a");
   before.send("a");
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 // Nobody else will ever come for it.
@@ -1336,9 +1340,7 @@ Test(cheap, only_when_it_is_known)
   source.send("a", 16);
   cr_assert_eq(source.forwarded, "");
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(cheap, not_on_a_thread_that_does_not_publish_soon)
@@ -1428,9 +1430,7 @@ Test(cheap, not_while_messages_are_inside)
   source.send("a");
   cr_assert_eq(source.forwarded, "");
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(cheap, not_while_a_message_is_being_run)
@@ -1447,9 +1447,7 @@ Test(cheap, not_while_a_message_is_being_run)
   main_thread.send("a");
   host.run_until_quiet();
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(cheap, ends_when_messages_become_slow)
@@ -1461,9 +1459,7 @@ Test(cheap, ends_when_messages_become_slow)
   source.send("b", 100);
   cr_assert_lt(source.forwarded.size(), 20);
 
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(cheap, any_thread_forwards_directly_without_keys)
@@ -1521,9 +1517,7 @@ send_hot_key_with_an_idle_worker(FakeHost &host, FakeSource &source, unsigned pe
   });
   source.send("hot");
   host.run_until_quiet();
-  source.end_batch();
-  host.run_until_quiet();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(hot_key, is_reported)
@@ -1580,7 +1574,8 @@ Test(hot_key, is_not_reported_when_there_is_one_worker)
       host.run_until_quiet();
     }
   cr_assert(host.hot_keys.empty());
-  source.end_batch();
+
+  host.come_to_rest();
 }
 
 Test(hot_key, is_not_reported_without_keys)
@@ -1594,7 +1589,8 @@ Test(hot_key, is_not_reported_without_keys)
       host.run_until_quiet();
     }
   cr_assert(host.hot_keys.empty());
-  source.end_batch();
+
+  host.come_to_rest();
 }
 
 /* ------------------------------------------------------------------------

@@ -195,15 +195,12 @@ private:
     return std::any_of(sources.begin(), sources.end(), [](const auto &source) { return source->forwards_itself(); });
   }
 
-  // When nothing more is sent, all that was sent comes out.
+  // Other workers go on inside callbacks, but nothing more is sent.
   void
   come_to_rest()
   {
     resting_ = true;
-    for (const auto &source : host_.sources())
-      source->end_batch();
-    host_.run_until_quiet();
-    host_.check_all_published();
+    host_.come_to_rest();
     resting_ = false;
   }
 

@@ -146,10 +146,7 @@ parallelize_engine::open(unsigned flags)
   open_.fetch_add(1);
   producer->direct = false;
   if (stopping_.load())
-    {
-      std::lock_guard lock(mutex_);
-      producer->direct = alive_ == 0;
-    }
+    producer->direct = nobody_is_alive();
   return producer;
 }
 
@@ -408,6 +405,13 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
+bool
+parallelize_engine::nobody_is_alive()
+{
+  std::lock_guard lock(mutex_);
+  return alive_ == 0;
+}
+
 // What waits may all be in strands that others run; and for a few messages the
 // publish would cost more than it brings, unless far too many wait.
 bool
@@ -435,8 +439,13 @@ parallelize_engine::help(std::uint64_t until_in_flight)
       more = runner.done >= options_.quantum || slice_is_over(runner);
       any |= runner.done > 0;
       helped_.fetch_add(runner.done, std::memory_order_relaxed);
-      // What is queued again may have nobody but us to run it.
-      more |= publish(runner);
+      if (publish(runner))
+        {
+          // What is queued again may have nobody but us to run it.
+          more = true;
+          if (nobody_is_alive())
+            until_in_flight = 0;
+        }
       more &= in_flight_.load(std::memory_order_relaxed) > until_in_flight;
     }
   return any;
@@ -564,11 +573,12 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
       {
         strands = strand->next;
         const Task task{strand, {}};
-        // Second, not first: all other workers may be busy for long.
-        if (outweighs_the_others(task))
-          run_queue_.push_second(task);
-        else
+        if (!outweighs_the_others(task))
           run_queue_.push_back(task);
+        else if (std::exchange(others_had_a_turn_, false))
+          run_queue_.push_front(task);
+        else
+          run_queue_.push_second(task);
       }
     // A worker takes one of them itself.  A helper may leave without.
     if (!solo_)
@@ -588,6 +598,7 @@ parallelize_engine::take_one(Task &task)
     if (!run_queue_.empty())
       {
         task = run_queue_.pop_front();
+        others_had_a_turn_ |= !outweighs_the_others(task);
         return true;
       }
   }
@@ -670,8 +681,10 @@ parallelize_engine::take_group(Worker &worker, Task &task)
       return false;
     const std::size_t share = run_queue_.size() / (2 * options_.workers);
     task = run_queue_.pop_front();
+    const bool hot = outweighs_the_others(task);
+    others_had_a_turn_ |= !hot;
     // A hot strand is taken alone, or it would wait for the rest of its group.
-    if (share > 1 && !outweighs_the_others(task) && !outweighs_the_others(run_queue_.front()))
+    if (share > 1 && !hot && !outweighs_the_others(run_queue_.front()))
       {
         std::lock_guard group_lock(worker.mutex);
         run_queue_.move_front(std::min(share, max_group) - 1, worker.group);

@@ -117,6 +117,7 @@ private:
   bool hold(ParallelizeProducer &producer, Strand &strand);
   void release_held(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
+  bool nobody_is_alive();
   bool worth_helping();
   bool help(std::uint64_t until_in_flight);
 
@@ -174,6 +175,9 @@ private:
   alignas(64) std::mutex mutex_;            // guards what follows; taken before a Worker's
   parallelize::TaskRing run_queue_;
   std::vector<unsigned> idle_;              // sleeping workers, the last to fall asleep at the end
+  // Since a hot strand was last put in front: all other workers may be busy for
+  // long, and then the others must not wait for ever.
+  bool others_had_a_turn_ = true;
   unsigned alive_ = 0;                      // workers that will answer a wake-up
   // The producer whose thread processes its messages itself, all of them one
   // strand: nothing else is run before it closes.  nullptr: none.

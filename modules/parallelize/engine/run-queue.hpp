@@ -34,17 +34,22 @@ public:
     at(size_++) = task;
   }
 
+  void push_front(const Task &task)
+  {
+    if (size_ == capacity_)
+      grow();
+    head_ = (head_ - 1) & (capacity_ - 1);
+    size_++;
+    at(0) = task;
+  }
+
   void push_second(const Task &task)
   {
     if (empty())
-      return push_back(task);
-    if (size_ == capacity_)
-      grow();
-    const Task first = at(0);
-    head_ = (head_ - 1) & (capacity_ - 1);
-    size_++;
-    at(0) = first;
-    at(1) = task;
+      return push_front(task);
+    const Task first = pop_front();
+    push_front(task);
+    push_front(first);
   }
 
   Task pop_front()
