@@ -205,6 +205,8 @@ public:
     for (const auto &source : sources_)
       source->end_batch();
     run_until_quiet();
+    for (const auto &source : sources_)
+      check(!source->open(), source->name + " goes on");
     check_all_published();
   }
 

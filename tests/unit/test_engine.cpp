@@ -835,7 +835,7 @@ Test(prefetch, a_thread_that_finds_nothing_it_may_run_goes_on)
   });
 
   source.send("a");
-
+  host.run_until_quiet();
   host.come_to_rest();
 }
 
@@ -1516,6 +1516,7 @@ send_hot_key_with_an_idle_worker(FakeHost &host, FakeSource &source, unsigned pe
       }
   });
   source.send("hot");
+  source.end_batch();
   host.run_until_quiet();
   host.come_to_rest();
 }
