@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -90,6 +91,7 @@ class Demo:
                   f"{result.cores_busy:.1f} cores busy, "
                   f"{result.peak_kib / 1024:.0f} MiB peak memory")
             _print_threads(daemon)
+        _print_shares(daemon.log())
         result.faults = self._traffic.check(output, "key")
         return result
 
@@ -144,6 +146,16 @@ def _print_threads(daemon):
     total = sum(seconds for seconds, _ in threads)
     for seconds, name in sorted(threads, reverse=True):
         print(f"    thread {name:<16} {seconds:6.2f} CPU seconds {seconds / total:4.0%}")
+
+
+def _print_shares(log):
+    """How many messages each worker has processed, as the module says when it stops."""
+    for totals in re.findall(r"parallelize\(\) stopped; (.*)", log):
+        counts = dict(re.findall(r"(\w+)='([^']*)'", totals))
+        for worker, count in enumerate(counts["processed_by_workers"].split()):
+            print(f"    worker {worker}: {int(count):10,} messages")
+        print(f"    source:   {int(counts['processed_by_helping_sources']):10,} messages, "
+              "processed by its own thread while the workers were busy")
 
 
 if __name__ == "__main__":
