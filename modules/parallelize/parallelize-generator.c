@@ -86,7 +86,8 @@ _ends_within_parser(const gchar *text)
 
   for (const gchar *p = text; *p; p++)
     {
-      if (*p == '#')
+      /* a comment or a pragma: neither ends with a ; */
+      if (*p == '#' || *p == '@')
         p += strcspn(p, "\n");
       else if (*p == '"' || *p == '\'')
         p = _skip_quoted(p);

@@ -43,6 +43,8 @@ struct _ParallelizeBatch
   ParallelizePipe *pipe;
   ParallelizeProducer *producer;
   WorkerBatchCallback finished;
+  gboolean forwarding;          /* a message is on its way through the path behind, on this very stack */
+  gboolean finished_meanwhile;
   ParallelizeBatch *next;
 };
 
@@ -179,11 +181,22 @@ _close_batch(ParallelizeBatch *batch)
   g_slice_free(ParallelizeBatch, batch);
 }
 
-/* The thread's batch callbacks: all queues behind us have been published. */
+/*
+ * The thread's batch callbacks: all queues behind us have been published.
+ *
+ * Unless they were invoked by another parallelize() behind us, while we forward
+ * a message to it: what that message will still queue has not been published,
+ * so its key must remain ours.
+ */
 static gpointer
 _batch_finished(gpointer user_data)
 {
-  _close_batch(user_data);
+  ParallelizeBatch *batch = user_data;
+
+  if (batch->forwarding)
+    batch->finished_meanwhile = TRUE;
+  else
+    _close_batch(batch);
   return NULL;
 }
 
@@ -193,7 +206,7 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
   gboolean batches = host_compat_thread_has_batches();
   /* an internal message must not lend its context to others */
   gboolean helps = !main_loop_is_main_thread() && !(msg->flags & LF_INTERNAL);
-  ParallelizeBatch *batch = g_slice_new(ParallelizeBatch);
+  ParallelizeBatch *batch = g_slice_new0(ParallelizeBatch);
 
   if (G_UNLIKELY(!g_atomic_int_get(&self->window_warned)))
     _check_source_window(self, msg);
@@ -250,6 +263,21 @@ _expand_key(ParallelizePipe *self, LogMessage *msg, gsize *length)
 }
 
 static void
+_forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
+                  const LogPathOptions *path_options)
+{
+  batch->forwarding = TRUE;
+  log_pipe_forward_msg(&self->super, msg, path_options);
+  batch->forwarding = FALSE;
+
+  if (G_UNLIKELY(batch->finished_meanwhile))
+    {
+      batch->finished_meanwhile = FALSE;
+      host_compat_register_last_batch_callback(&batch->finished);
+    }
+}
+
+static void
 _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
 {
   gboolean batches = host_compat_thread_has_batches();
@@ -275,7 +303,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   scratch_buffers_reclaim_marked(mark);
 
   if (result == PARALLELIZE_ENQUEUE_FORWARD)
-    log_pipe_forward_msg(&self->super, msg, path_options);
+    _forward_directly(self, batch, msg, path_options);
   else if (result == PARALLELIZE_ENQUEUED_OUTRUN)
     sched_yield();
 
@@ -284,13 +312,13 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 }
 
 static void
-_forward_timed(ParallelizePipe *self, ParallelizeProducer *producer, LogMessage *msg,
+_forward_timed(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
                const LogPathOptions *path_options)
 {
   guint64 started = _now(self);
 
-  log_pipe_forward_msg(&self->super, msg, path_options);
-  parallelize_producer_timed(producer, _now(self) - started);
+  _forward_directly(self, batch, msg, path_options);
+  parallelize_producer_timed(batch->producer, _now(self) - started);
 }
 
 static void
@@ -317,10 +345,10 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   switch (accept)
     {
     case PARALLELIZE_ACCEPT_FORWARD:
-      log_pipe_forward_msg(s, msg, &local_options);
+      _forward_directly(self, batch, msg, &local_options);
       break;
     case PARALLELIZE_ACCEPT_FORWARD_TIMED:
-      _forward_timed(self, batch->producer, msg, &local_options);
+      _forward_timed(self, batch, msg, &local_options);
       break;
     default:
       _enqueue(self, batch, msg, &local_options);

@@ -4,8 +4,14 @@
 #include "mainloop.h"
 #include "mainloop-worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <iv.h>
 #include <iv_event.h>
+#include <unistd.h>
+
+/* What the loop of a thread needs, and some for everybody else. */
+#define DESCRIPTORS_PER_THREAD 8
 
 typedef struct _ParallelizeWorker
 {
@@ -143,11 +149,39 @@ _exit_requested(gpointer user_data)
   g_free(request);
 }
 
+static void
+_wait_until_ready(ParallelizeWorker *self)
+{
+  g_mutex_lock(&self->workers->lock);
+  while (!self->ready)
+    g_cond_wait(&self->workers->became_ready, &self->workers->lock);
+  g_mutex_unlock(&self->workers->lock);
+}
+
+/* ivykis aborts the process when it finds no file descriptor for a loop. */
+static gboolean
+_are_descriptors_left(GError **error)
+{
+  gint descriptors[DESCRIPTORS_PER_THREAD];
+  gint count = 0;
+
+  while (count < DESCRIPTORS_PER_THREAD && (descriptors[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    count++;
+  if (count < DESCRIPTORS_PER_THREAD)
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+                "no file descriptors left for the thread's event loop: %s", g_strerror(errno));
+  while (count)
+    close(descriptors[--count]);
+  return !error || !*error;
+}
+
 static gboolean
 _create(ParallelizeWorker *self, GError **error)
 {
   gchar name[16];
 
+  if (!_are_descriptors_left(error))
+    return FALSE;
   g_snprintf(name, sizeof(name), "parallelize/%u", self->index);
   self->thread = g_thread_try_new(name, _thread, self, error);
   if (!self->thread)
@@ -158,19 +192,8 @@ _create(ParallelizeWorker *self, GError **error)
   self->ended.handler = _ended;
   iv_event_register(&self->ended);
   main_loop_worker_job_start();
+  _wait_until_ready(self);
   return TRUE;
-}
-
-static void
-_wait_until_ready(ParallelizeWorkers *self)
-{
-  g_mutex_lock(&self->lock);
-  for (guint i = 0; i < self->count; i++)
-    {
-      while (self->items[i].thread && !self->items[i].ready)
-        g_cond_wait(&self->became_ready, &self->lock);
-    }
-  g_mutex_unlock(&self->lock);
 }
 
 static void
@@ -217,7 +240,6 @@ parallelize_workers_create(ParallelizeWorkers *self, GError **error)
 
   for (guint i = 0; i < self->count && complete; i++)
     complete = _create(&self->items[i], error);
-  _wait_until_ready(self);
   return complete;
 }
 

@@ -352,3 +352,15 @@ def test_zero_workers_leave_the_messages_to_the_source(syslog_ng, stream):
     work = parse_trace(syslog_ng.wait_for_lines(200))
     assert most_at_once(work) == 1
     check_order(syslog_ng.lines(), stream.sent)
+
+
+PRAGMAS = {"@version": "", "@define": '@define some "thing"\n', "@include": '@include "scl.conf"\n'}
+
+
+@pytest.mark.parametrize("pragma", PRAGMAS)
+def test_parser_statement_right_after_a_pragma(syslog_ng, pragma):
+    syslog_ng.config_file.write_text(
+        "@version: current\n" + PRAGMAS[pragma] + "parser p_first { parallelize(workers(2)); };\n"
+    )
+    checked = syslog_ng.check_syntax()
+    assert checked.returncode == 0, checked.stdout

@@ -51,3 +51,11 @@ def test_reload_goes_back_to_the_old_configuration(syslog_ng, refuse_threads, st
     send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
     check_order(syslog_ng.wait_for_lines(2000), stream.sent)
     assert syslog_ng.reload(config(workers=4))
+
+
+def test_start_is_refused_without_file_descriptors(syslog_ng):
+    """A thread's event loop needs some; without, it could only abort."""
+    syslog_ng.launch(config(workers=300), arguments=("--stderr", "--fd-limit=200"))
+    assert syslog_ng.wait_for_exit() == 2
+    (error,) = syslog_ng.logged(r"Error creating the worker threads of parallelize\(\)")
+    assert "no file descriptors left" in error

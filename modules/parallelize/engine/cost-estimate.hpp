@@ -19,8 +19,12 @@ public:
   {
     const std::uint32_t value = nanoseconds < max_ns ? static_cast<std::uint32_t>(nanoseconds) : max_ns;
     const std::uint32_t old = average_.load(std::memory_order_relaxed);
+    if (value > suspicious_ns && cheap() && !is_second_suspicious())
+      return;
     const std::uint32_t average = old ? old + (static_cast<std::int64_t>(value) - old) / weight : value;
     average_.store(average ? average : 1, std::memory_order_relaxed);
+    if (const std::uint32_t seen = suspicious_.load(std::memory_order_relaxed))
+      suspicious_.store(seen - 1, std::memory_order_relaxed);
 
     const bool was_cheap = cheap_.load(std::memory_order_relaxed);
     const bool is_cheap = average < (was_cheap ? leave_cheap_ns : enter_cheap_ns);
@@ -49,13 +53,24 @@ public:
   }
 
 private:
+  // A single long one among cheap messages is most likely the scheduler's doing.
+  bool is_second_suspicious()
+  {
+    const std::uint32_t seen = suspicious_.load(std::memory_order_relaxed);
+    suspicious_.store(seen ? 0 : suspicion_lasts, std::memory_order_relaxed);
+    return seen != 0;
+  }
+
   static constexpr std::uint32_t max_ns = 2'000'000'000;
   static constexpr std::int64_t weight = 8;
   static constexpr std::uint32_t enter_cheap_ns = 1'000;
   static constexpr std::uint32_t leave_cheap_ns = 1'600;
+  static constexpr std::uint32_t suspicious_ns = 10'000;
+  static constexpr std::uint32_t suspicion_lasts = 64;    // samples
 
   std::atomic<std::uint32_t> average_{0};   // 0: unknown
   std::atomic<bool> cheap_{false};
+  std::atomic<std::uint32_t> suspicious_{0};  // samples for which the last suspicious one is remembered
 };
 
 }

@@ -327,7 +327,7 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
   // Whoever has helped has published, which may have closed the producer.
   if (producer.direct)
     help(0);
-  else if (helps && !(worth_helping() && help(help_until_)))
+  else if (helps && !(worth_helping() && help(cost_.cheap() ? 0 : help_until_)))
     {
       producer.pause = pause_after_no_help;
       return PARALLELIZE_ENQUEUED_OUTRUN;
@@ -412,13 +412,14 @@ parallelize_engine::nobody_is_alive()
   return alive_ == 0;
 }
 
-// What waits may all be in strands that others run; and for a few messages the
+// Cheap messages had better all be done, so that this thread can go solo.  Else
+// what waits may all be in strands that others run; and for a few messages the
 // publish would cost more than it brings, unless far too many wait.
 bool
 parallelize_engine::worth_helping()
 {
   std::lock_guard lock(mutex_);
-  return run_queue_.size() >= cost_.per_wake_up()
+  return cost_.cheap() || run_queue_.size() >= cost_.per_wake_up()
          || (!run_queue_.empty() && in_flight_.load(std::memory_order_relaxed) > options_.prefetch + options_.prefetch / 4);
 }
 
@@ -545,8 +546,9 @@ parallelize_engine::publish(Runner &runner)
     requeue(again, runner.on);
 
   const unsigned done = std::exchange(runner.done, 0);
-  // Release: whoever finds the engine empty sees everything published.
-  if (in_flight_.fetch_sub(done, std::memory_order_acq_rel) == done && stopping_.load())
+  // Whoever finds the engine empty sees everything published.  Sequentially
+  // consistent: either we see stopping_, or the worker that it wakes sees this.
+  if (in_flight_.fetch_sub(done) == done && stopping_.load())
     wake_all();
   return again != nullptr;
 }
@@ -577,8 +579,10 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
           run_queue_.push_back(task);
         else if (std::exchange(others_had_a_turn_, false))
           run_queue_.push_front(task);
-        else
+        else if (!run_queue_.empty() && !outweighs_the_others(run_queue_.front()))
           run_queue_.push_second(task);
+        else
+          run_queue_.push_back(task);
       }
     // A worker takes one of them itself.  A helper may leave without.
     if (!solo_)
@@ -747,7 +751,7 @@ parallelize_engine::rest(unsigned index, ParallelizeRun &result)
         return false;
     }
 
-  if (stopping_.load() && open_.load() == 0 && in_flight_.load(std::memory_order_acquire) == 0)
+  if (stopping_.load() && open_.load() == 0 && in_flight_.load() == 0)
     {
       alive_--;
       result = PARALLELIZE_RUN_ENDED;

@@ -149,7 +149,7 @@ typedef enum
  *
  * May help, that is forward other messages and publish on this thread, so
  * that close() may have been called by the time it returns: do not touch
- * `self` afterwards unless opened without PARALLELIZE_PRODUCER_HELPS.
+ * `self` afterwards, unless it is to be forwarded or has no batches.
  */
 ParallelizeEnqueue parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
                                                 const char *key, size_t key_length);
@@ -161,7 +161,7 @@ void parallelize_producer_close(ParallelizeProducer *self);
 typedef struct ParallelizeEngineCounters
 {
   uint64_t in_flight;           /* handed over and not yet published */
-  uint64_t helped;              /* messages run by producers' threads because of prefetch() */
+  uint64_t helped;              /* messages run by producers' threads: beyond prefetch(), or no worker alive */
   uint64_t forwarded_directly;  /* messages that were not worth a hand-over */
   uint64_t wakeups;
   uint64_t stolen;              /* tasks taken from another worker */
