@@ -23,6 +23,8 @@ public:
       return;
     const std::uint32_t average = old ? old + (static_cast<std::int64_t>(value) - old) / weight : value;
     average_.store(average ? average : 1, std::memory_order_relaxed);
+    if (unsure())
+      samples_.store(samples_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (const std::uint32_t seen = suspicious_.load(std::memory_order_relaxed))
       suspicious_.store(seen - 1, std::memory_order_relaxed);
 
@@ -34,6 +36,9 @@ public:
 
   // A hand-over would cost more than the message does.  False until known.
   bool cheap() const { return cheap_.load(std::memory_order_relaxed); }
+
+  // Too few samples so far: take some more soon.
+  bool unsure() const { return samples_.load(std::memory_order_relaxed) < first_samples; }
 
   // So slow that looking at the clock after each message is not felt.
   bool slow() const
@@ -63,13 +68,15 @@ private:
 
   static constexpr std::uint32_t max_ns = 2'000'000'000;
   static constexpr std::int64_t weight = 8;
-  static constexpr std::uint32_t enter_cheap_ns = 1'000;
-  static constexpr std::uint32_t leave_cheap_ns = 1'600;
+  static constexpr std::uint32_t enter_cheap_ns = 1'500;
+  static constexpr std::uint32_t leave_cheap_ns = 2'500;
+  static constexpr std::uint32_t first_samples = 16;
   static constexpr std::uint32_t suspicious_ns = 10'000;
   static constexpr std::uint32_t suspicion_lasts = 64;    // samples
 
   std::atomic<std::uint32_t> average_{0};   // 0: unknown
   std::atomic<bool> cheap_{false};
+  std::atomic<std::uint32_t> samples_{0};
   std::atomic<std::uint32_t> suspicious_{0};  // samples for which the last suspicious one is remembered
 };
 

@@ -36,6 +36,7 @@ constexpr std::size_t max_group = 32;
 constexpr std::uint32_t slice_ns = 2'000'000;
 constexpr unsigned max_unpublished = 4096;  // by a producer's thread: memory queues count them in 16 bits
 constexpr unsigned messages_per_clock = 32;
+constexpr unsigned messages_per_first_slice = 32;   // until the cost of a message is known
 
 // A message comes from another core's cache: so much of it is asked for while
 // the one before it is processed.
@@ -515,7 +516,8 @@ parallelize_engine::slice_is_over(Runner &runner)
   if (runner.slice_over || (runner.until_clock && --runner.until_clock))
     return runner.slice_over;
   runner.until_clock = messages_until_clock();
-  runner.slice_over = now() - runner.slice_started >= slice_ns;
+  runner.slice_over = now() - runner.slice_started >= slice_ns
+                      || (runner.done >= messages_per_first_slice && cost_.unsure());
   return runner.slice_over;
 }
 
