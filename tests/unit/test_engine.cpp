@@ -572,7 +572,7 @@ Test(stealing, a_sleeper_is_woken_for_the_group_of_a_busy_worker)
   FakeHost host(keyed(2));
   FakeSource &source = host.source();
   host.start_asleep();
-  learn_cost(host, microsecond);
+  learn_cost(host, 2 * microsecond);
   // One of the workers is enough, until it has published its first group.
   host.cost = 10 * millisecond;
   send_one_each(source, 16);
