@@ -193,6 +193,11 @@ _batch_finished(gpointer user_data)
 {
   ParallelizeBatch *batch = user_data;
 
+  /* What we have forwarded to another parallelize() has to be in its strands
+   * before our keys may go elsewhere, whichever callback comes first. */
+  for (ParallelizeBatch *other = open_batches; other; other = other->next)
+    parallelize_producer_flush(other->producer);
+
   if (batch->forwarding)
     batch->finished_meanwhile = TRUE;
   else

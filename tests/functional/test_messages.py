@@ -7,7 +7,7 @@ from harness.messages import FILE_SOURCE, HEAVY, LINES, TCP_SOURCE, check_order,
 from harness.network import LineServer, connect, send_tcp
 
 EVERYTHING = (
-    "$PRI $FACILITY $LEVEL $S_UNIXTIME $S_USEC $S_TZ $R_UNIXTIME $R_USEC $C_UNIXTIME $R_TZ $HOST $HOST_FROM $SOURCEIP "
+    "$PRI $FACILITY $LEVEL $S_UNIXTIME $S_USEC $S_TZ $R_UNIXTIME $R_USEC $R_TZ $HOST $HOST_FROM $SOURCEIP "
     "$SOURCE $PROGRAM $PID $MSGID $MSGHDR $SDATA $TAGS $RCPTID $RAWMSG ${.test.before} $MSG"
 )
 FRONT_AND_BEHIND = """

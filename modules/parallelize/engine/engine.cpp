@@ -912,6 +912,12 @@ parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage
 }
 
 void
+parallelize_producer_flush(ParallelizeProducer *self)
+{
+  self->engine.flush(*self);
+}
+
+void
 parallelize_producer_close(ParallelizeProducer *self)
 {
   self->engine.close(*self);

@@ -154,6 +154,9 @@ typedef enum
 ParallelizeEnqueue parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
                                                 const char *key, size_t key_length);
 
+/* Hand over what the batch has collected so far.  Never forwards.  Producer's thread. */
+void parallelize_producer_flush(ParallelizeProducer *self);
+
 /* End of the batch.  The thread has published what it forwarded itself.  Never forwards. */
 void parallelize_producer_close(ParallelizeProducer *self);
 

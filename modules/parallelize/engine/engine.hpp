@@ -94,6 +94,7 @@ public:
   ParallelizeAccept accept(ParallelizeProducer &producer);
   void timed(std::uint64_t nanoseconds) { cost_.sample(nanoseconds); }
   ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
+  void flush(ParallelizeProducer &producer) { hand_over(producer); }
   void close(ParallelizeProducer &producer);
 
   ParallelizeEngineCounters counters() const;
