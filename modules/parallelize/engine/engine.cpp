@@ -290,21 +290,11 @@ parallelize_engine::hold(ParallelizeProducer &producer, Strand &strand)
 void
 parallelize_engine::release_held(ParallelizeProducer &producer)
 {
-  Strand *again = nullptr;
   unsigned count = 0;
 
-  for (; producer.held; count++)
-    {
-      Strand *strand = std::exchange(producer.held, producer.held->next);
-      strand->forget_holder();
-      if (!strand->release())
-        {
-          strand->next = again;
-          again = strand;
-        }
-    }
-  if (again)
-    requeue(again, PARALLELIZE_ON_PRODUCER);
+  for (Strand *strand = producer.held; strand; strand = strand->next, count++)
+    strand->forget_holder();
+  give_up(std::exchange(producer.held, nullptr), PARALLELIZE_ON_PRODUCER);
   if (count)
     in_flight_.fetch_sub(count, std::memory_order_acq_rel);
 }
@@ -534,10 +524,25 @@ parallelize_engine::publish(Runner &runner)
   runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
 
+  const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
+
+  const unsigned done = std::exchange(runner.done, 0);
+  // Whoever finds the engine empty sees everything published.  Sequentially
+  // consistent: either we see stopping_, or the worker that it wakes sees this.
+  if (in_flight_.fetch_sub(done) == done && stopping_.load())
+    wake_all();
+  return requeued;
+}
+
+// What the strands forwarded is published: release each, or queue it again if
+// messages have come.  True: some were queued again.
+bool
+parallelize_engine::give_up(Strand *strands, ParallelizeThread on)
+{
   Strand *again = nullptr;
-  while (Strand *strand = runner.held)
+  while (Strand *strand = strands)
     {
-      runner.held = strand->next;
+      strands = strand->next;
       if (!strand->release())
         {
           strand->next = again;
@@ -545,13 +550,7 @@ parallelize_engine::publish(Runner &runner)
         }
     }
   if (again)
-    requeue(again, runner.on);
-
-  const unsigned done = std::exchange(runner.done, 0);
-  // Whoever finds the engine empty sees everything published.  Sequentially
-  // consistent: either we see stopping_, or the worker that it wakes sees this.
-  if (in_flight_.fetch_sub(done) == done && stopping_.load())
-    wake_all();
+    requeue(again, on);
   return again != nullptr;
 }
 

@@ -130,6 +130,7 @@ private:
   unsigned messages_until_clock() const;
   bool slice_is_over(Runner &runner);
   bool publish(Runner &runner);
+  bool give_up(Strand *strands, ParallelizeThread on);
   void requeue(Strand *strands, ParallelizeThread on);
   bool take_one(Task &task);
 
