@@ -141,7 +141,12 @@ host_compat_register_last_batch_callback(WorkerBatchCallback *callback)
 gsize
 host_compat_get_source_window(LogMessage *msg)
 {
+  LogSource *source;
+
   if (!msg->ack_record || !msg->ack_record->tracker || !msg->ack_record->tracker->source)
     return 0;
-  return msg->ack_record->tracker->source->full_window_size;
+  source = msg->ack_record->tracker->source;
+  if (log_source_is_dynamic_window_enabled(source))
+    return source->initial_window_size + source->dynamic_window.pool->pool_size;
+  return source->full_window_size;
 }

@@ -41,8 +41,8 @@ void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
 
 /*
  * The flow-control window of the connection that `msg` came from: messages
- * that may be unacknowledged at the same time.  0: unknown.  Only before the
- * message is acknowledged.
+ * that may be unacknowledged at the same time, with dynamic-window-size() at
+ * the very most.  0: unknown.  Only before the message is acknowledged.
  */
 gsize host_compat_get_source_window(LogMessage *msg);
 

@@ -115,9 +115,27 @@ def test_timer_of_a_stateful_parser(syslog_ng):
     assert len(set(texts)) == 300
 
 
+NETWORK_SOURCE = 'source { network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(10000)); };'
+
+
 def test_io_workers(syslog_ng, stream):
-    source = 'source { network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(10000)); };'
-    syslog_ng.start(both_sides(source, text="$MSG", key="one"))
+    syslog_ng.start(both_sides(NETWORK_SOURCE, text="$MSG", key="one"))
     send_tcp(syslog_ng.port, stream.take([1] * 2000))
+    syslog_ng.wait_for_lines(2000, "behind")
+    assert check_both_sides(syslog_ng) == [str(number) for number in range(2000)]
+
+
+def test_readers_on_the_main_thread(syslog_ng, stream):
+    """Without I/O workers every connection is read on the main thread, which has other things to do than to help."""
+    syslog_ng.start("options { threaded(no); };\n" + both_sides(NETWORK_SOURCE, text="$MSG", key="one"))
+    send_tcp(syslog_ng.port, stream.take([1] * 2000))
+    syslog_ng.wait_for_lines(2000, "behind")
+    assert check_both_sides(syslog_ng) == [str(number) for number in range(2000)]
+
+
+def test_file_readers_on_the_main_thread(syslog_ng, stream):
+    syslog_ng.path("in").write_bytes(stream.take([1] * 2000))
+    source = 'source { file("`dir`/in" flags(syslog-protocol) log-iw-size(10000)); };'
+    syslog_ng.start("options { threaded(no); };\n" + both_sides(source, text="$MSG", key="one"))
     syslog_ng.wait_for_lines(2000, "behind")
     assert check_both_sides(syslog_ng) == [str(number) for number in range(2000)]

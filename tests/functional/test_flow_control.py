@@ -77,13 +77,13 @@ def test_slow_path(syslog_ng, stream):
         check_order(syslog_ng.wait_for_lines(10_000), stream.sent)
 
 
-def run_against_a_stopped_server(daemon, stream, exceeds_its_bound):
-    """The server reads nothing for two seconds, in which the bound must hold; then everything arrives."""
+def run_against_a_stopped_server(daemon, stream, exceeds_its_bound, seconds=2):
+    """The server reads nothing for some time, in which the bound must hold; then everything arrives."""
     server = LineServer(daemon.port2)
     daemon.start(config(to_server()))
     with BackgroundSender(daemon.port, stream.chunks(in_turn(20, 200_000))) as sender:
         daemon.wait_for(lambda: window_is_full(daemon), "the full window")
-        assert not poll(exceeds_its_bound, seconds=2)
+        assert not poll(exceeds_its_bound, seconds)
         assert sender.sending()
         server.read()
     daemon.wait_for(lambda: server.line_count() == 200_000, lambda: f"lines at the server: {server.line_count()}")
@@ -96,9 +96,20 @@ def test_stopped_destination_fills_the_window_and_no_more(syslog_ng, stream):
     run_against_a_stopped_server(syslog_ng, stream, lambda: in_flight(syslog_ng) > WINDOW)
 
 
+ENOUGH_KIB = 32 * 1024
+
+
 def test_stopped_destination_takes_no_memory(syslog_ng, stream):
-    enough = 32 * 1024
-    run_against_a_stopped_server(syslog_ng, stream, lambda: syslog_ng.resident_kib() > enough)
+    run_against_a_stopped_server(syslog_ng, stream, lambda: syslog_ng.resident_kib() > ENOUGH_KIB)
+
+
+def test_destination_that_blocks_for_a_minute(syslog_ng, stream):
+    """No timeout of anything on the way gives up, or makes room for more."""
+
+    def exceeds_its_bound():
+        return in_flight(syslog_ng) > WINDOW or syslog_ng.resident_kib() > ENOUGH_KIB
+
+    run_against_a_stopped_server(syslog_ng, stream, exceeds_its_bound, seconds=60)
 
 
 @pytest.mark.parametrize("queue", DISK_BUFFERS)

@@ -100,6 +100,18 @@ def test_window_that_suffices(syslog_ng, stream, window, connections):
     assert run_with_window(syslog_ng, stream, window, connections) == []
 
 
+def test_window_that_can_grow(syslog_ng, stream):
+    """The part that connections share dynamically is what one of them can get in addition."""
+    options = "1000) dynamic-window-size(50000"
+    assert run_with_window(syslog_ng, stream, options, connections=10) == []
+
+
+def test_window_that_cannot_grow_enough(syslog_ng, stream):
+    options = "1000) dynamic-window-size(100"
+    (warning,) = run_with_window(syslog_ng, stream, options, connections=10)
+    assert "window_per_connection='200'" in warning
+
+
 MANY = 10_000
 HOT_PATH = """
 log { source(s_tcp); parallelize(workers(4) worker-partition-key("KEY")); rewrite(r_work); destination(d_trace); };
