@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 
 import host
@@ -81,8 +80,9 @@ class Demo:
         print(f"\n{title}", flush=True)
         output = self._folder / "output"
         output.unlink(missing_ok=True)
-        port = _free_port()
-        config = paths.config(paths.tcp_source(port, WINDOW), output, WINDOW, element, FILTERS)
+        port = host.free_port()
+        config = paths.config(paths.tcp_source(port, WINDOW), paths.file_destination(output), WINDOW,
+                              element, FILTERS)
         with host.Daemon(self._host, self._folder, config, [host.default_module_dir()]) as daemon:
             daemon.wait_for(lambda: _listens(port), trial.START_SECONDS, f"port {port} open")
             with _loggen(self._input, port):
@@ -106,12 +106,6 @@ class _Progress:
         if sys.stdout.isatty() and messages - self._shown >= 10000:
             self._shown = messages
             print(f"\r  {messages:,} ", end="\r", flush=True)
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _listens(port):

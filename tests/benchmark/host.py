@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -30,6 +31,12 @@ def find_program(name):
     return path
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Host:
     """The installed syslog-ng."""
 
@@ -41,8 +48,15 @@ class Host:
         self.module_dir = re.search(r"^Module-Directory: (.*)$", text, re.MULTILINE).group(1)
 
     @property
-    def config_version(self):
-        return ".".join(self.version.split(".")[:2])
+    def has_builtin(self):
+        """Whether this host has a parallelize() of its own."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2]) >= (4, 3)
+
+    @property
+    def config_head(self):
+        """What a configuration begins with, so that parallelize() is this module's."""
+        version = ".".join(self.version.split(".")[:2])
+        return f"@version: {version}\n" + ("@module parallelize\n" if self.has_builtin else "")
 
 
 class DaemonFailed(Exception):
@@ -69,7 +83,7 @@ class Daemon:
         for name in ("persist", "pid", "control"):
             (self._folder / name).unlink(missing_ok=True)
         config = self._folder / "syslog-ng.conf"
-        config.write_text(f"@version: {self._host.config_version}\n{self._config}")
+        config.write_text(self._host.config_head + self._config)
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [self._host.program, "--foreground", "--no-caps", "--stderr",

@@ -17,13 +17,13 @@ _FILTER = "  filter { %s };" % " and ".join(
 
 
 def parallelize(workers, keyed, word="parallelize"):
-    """The element as a log path takes it."""
-    key = f' worker-partition-key("{KEY_TEMPLATE}")' if keyed else ""
-    return f"{word}(workers({workers}){key});"
+    """The element as a log path takes it; word: or the host's own, builtin-parallelize."""
+    key = f' partition-key("{KEY_TEMPLATE}")' if keyed else ""
+    return f"{word}(partitions({workers}){key});"
 
 
-def file_source(path, window):
-    return (f'file("{path}" log-iw-size({window}) log-fetch-limit(1000) follow-freq(0.1)'
+def file_source(path, window, fetch_limit=1000):
+    return (f'file("{path}" log-iw-size({window}) log-fetch-limit({fetch_limit}) follow-freq(0.1)'
             ' keep-hostname(yes));')
 
 
@@ -37,8 +37,16 @@ def unix_source(path, window):
             f' log-fetch-limit({window}) keep-hostname(yes) flags(expect-hostname));')
 
 
-def config(source, output, window, element="", filters=0, work=""):
-    """A flow-controlled path from source to a file.
+def file_destination(path):
+    return f'file("{path}" template("{OUTPUT_TEMPLATE}"));'
+
+
+def tcp_destination(port):
+    return f'network("127.0.0.1" port({port}) template("{OUTPUT_TEMPLATE}") time-reopen(1));'
+
+
+def config(source, destination, window, element="", filters=0, work=""):
+    """A flow-controlled path.
 
     element: the text of parallelize(), empty for off. filters: how many filters
     of five PCRE matches each stand behind it. work: further elements behind it.
@@ -50,7 +58,7 @@ log {{
   source {{ {source} }};
   {element}
 {behind}
-  destination {{ file("{output}" template("{OUTPUT_TEMPLATE}")); }};
+  destination {{ {destination} }};
   flags(flow-control);
 }};
 """

@@ -9,10 +9,14 @@ PATHS = {"light": 0, "medium": 3, "heavy": 8, "very-heavy": 40}
 DISTRIBUTIONS = ("round-robin", "uniform", "zipf", "half")
 WORKERS = (1, 2, 4)
 
+# The source's log-fetch-limit(), and the one that the host's documents propose.
+DEFAULT_FETCH_LIMIT = 1000
+LARGE_FETCH_LIMIT = 100000
+
 # A very heavy message takes so long that fewer give as good a figure.
 MESSAGES_SHARE = {"very-heavy": 0.25}
 
-BLOCKING_WORKERS = (10, 100)
+BLOCKING_WORKERS = (10, 16, 100)
 BLOCKING_MESSAGES = 1000
 BLOCKING_MILLISECONDS = 10
 
@@ -23,10 +27,12 @@ class Row:
     path: str
     distribution: str
     workers: int
+    fetch_limit: int = DEFAULT_FETCH_LIMIT
 
     @property
     def name(self):
-        return f"{self.path}/{self.distribution}/{self.workers}"
+        suffix = "" if self.fetch_limit == DEFAULT_FETCH_LIMIT else f"/fetch-{self.fetch_limit}"
+        return f"{self.path}/{self.distribution}/{self.workers}{suffix}"
 
     @property
     def keyed(self):
@@ -35,6 +41,25 @@ class Row:
     @property
     def traffic(self):
         return self.distribution if self.keyed else "uniform"
+
+
+@dataclasses.dataclass(frozen=True)
+class CeilingRow:
+    """Two daemons without the element at the same time: what the machine itself allows."""
+    path: str
+
+    @property
+    def name(self):
+        return f"ceiling/{self.path}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyRow(Row):
+    """How long messages take at half the rate that the slowest element sustains."""
+
+    @property
+    def name(self):
+        return f"latency/{super().name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +79,24 @@ class BlockingRow:
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in DISTRIBUTIONS for workers in WORKERS)]
+LARGE_FETCH_ROWS = [Row("heavy", distribution, 2, LARGE_FETCH_LIMIT)
+                    for distribution in DISTRIBUTIONS]
+CEILING_ROWS = [CeilingRow(path) for path in PATHS]
+LATENCY_ROWS = [LatencyRow("heavy", distribution, 2) for distribution in DISTRIBUTIONS]
 BLOCKING_ROWS = [BlockingRow(workers) for workers in BLOCKING_WORKERS]
 
 DEFAULT = ("light/round-robin/*", "light/uniform/2", "medium/round-robin/2", "medium/uniform/*",
            "heavy/round-robin/*", "heavy/uniform/*", "heavy/zipf/2", "heavy/half/2",
-           "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2", "blocking/*")
-QUICK = ("light/round-robin/2", "light/uniform/2", "heavy/*/2", "blocking/*")
+           "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
+           "heavy/*/2/fetch-100000", "ceiling/heavy", "latency/*", "blocking/*")
+QUICK = ("light/round-robin/2", "light/uniform/2", "heavy/*/2", "ceiling/heavy",
+         "latency/heavy/uniform/2", "blocking/*")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
-    rows = [row for row in ALL_ROWS if row.path in path_names]
+    rows = [row for row in ALL_ROWS + LARGE_FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS
+            if row.path in path_names]
     if "blocking" in path_names:
         rows += BLOCKING_ROWS
     return [row for row in rows
@@ -82,7 +114,7 @@ class Target:
 
     @property
     def timed(self):
-        return self.column != "memory_ratio"
+        return self.column not in ("memory_ratio", "memory_of_builtin")
 
     def reached(self, value):
         return value >= self.bound if self.at_least else value <= self.bound
@@ -101,4 +133,11 @@ TARGETS = (
     Target("blocking/10", "seconds", 1.06, False, "seconds"),
     Target("blocking/100", "seconds", 0.14, False, "seconds"),
     Target("*/*/*", "memory_ratio", 1.2, False, "peak memory against off"),
+    Target("heavy/round-robin/2", "of_builtin", 1.2, True, "speed against the built-in"),
+    Target("heavy/uniform/2", "of_builtin", 1.2, True, "speed against the built-in"),
+    Target("heavy/zipf/2", "of_builtin", 1.2, True, "speed against the built-in"),
+    Target("heavy/half/2", "of_builtin", 1.05, True, "speed against the built-in"),
+    Target("blocking/10", "of_builtin", 4.5, True, "speed against the built-in"),
+    Target("latency/*", "p99_of_builtin", 1.0, False, "p99 latency against the built-in's"),
+    Target("*/*/*", "memory_of_builtin", 1.0, False, "peak memory against the built-in's"),
 )

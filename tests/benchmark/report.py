@@ -9,68 +9,161 @@ import statistics
 # Above this share of the machine used by others, figures are worth little.
 FOREIGN_LOAD_LIMIT = 0.03
 
+# What a round runs, in the order of the tables.
+VARIANTS = ("off", "builtin", "on")
+
 # A path without parallelize() always keeps one core busy, unless something stops the daemon.
 IDLE_LIMIT = 0.9
 
 
-def figures(row, pairs, messages, cores):
+def figures(row, rounds, messages, cores):
     """Medians over the rounds; ratios are taken within a round.
 
-    pairs: an off and an on Result each. The limit is what the off run's CPU seconds
-    allow on the cores that the source's thread and the workers can use.
+    rounds: an "off" and an "on" Result each, and where the host has one of its own a
+    "builtin" Result. The limit is what the off run's CPU seconds allow on the cores that
+    the source's thread and the workers can use.
     """
     usable_cores = min(cores, row.workers + 1)
 
     def median(figure):
-        return statistics.median(figure(off, on) for off, on in pairs)
+        return statistics.median(figure(**results) for results in rounds)
 
-    def of_limit(off, on):
-        return on.messages_per_second / (messages / off.cpu_seconds * usable_cores)
+    def of_limit(off, result):
+        return result.messages_per_second / (messages / off.cpu_seconds * usable_cores)
 
-    shares = [of_limit(off, on) for off, on in pairs]
-    return {
-        "off_rate": median(lambda off, on: off.messages_per_second),
-        "on_rate": median(lambda off, on: on.messages_per_second),
-        "off_cpu": median(lambda off, on: off.cpu_seconds),
-        "on_cpu": median(lambda off, on: on.cpu_seconds),
-        "off_peak": median(lambda off, on: off.peak_kib / 1024),
-        "on_peak": median(lambda off, on: on.peak_kib / 1024),
-        "memory_ratio": median(lambda off, on: on.peak_kib / off.peak_kib),
-        "speedup": median(lambda off, on: on.messages_per_second / off.messages_per_second),
+    shares = [of_limit(results["off"], results["on"]) for results in rounds]
+    values = {
+        "off_rate": median(lambda off, **_: off.messages_per_second),
+        "on_rate": median(lambda on, **_: on.messages_per_second),
+        "off_cpu": median(lambda off, **_: off.cpu_seconds),
+        "on_cpu": median(lambda on, **_: on.cpu_seconds),
+        "off_peak": median(lambda off, **_: off.peak_kib / 1024),
+        "on_peak": median(lambda on, **_: on.peak_kib / 1024),
+        "memory_ratio": median(lambda off, on, **_: on.peak_kib / off.peak_kib),
+        "speedup": median(lambda off, on, **_: on.messages_per_second / off.messages_per_second),
         "of_limit": statistics.median(shares),
-        "of_limit_range": [min(shares), max(shares)],
-        "off_cores_busy": min(off.cores_busy for off, _ in pairs),
-        "on_cores_busy": median(lambda off, on: on.cores_busy),
-        "foreign_load": median(lambda off, on: max(off.foreign_load, on.foreign_load)),
+        "of_limit_range": _range(shares),
+        "off_cores_busy": min(results["off"].cores_busy for results in rounds),
+        "on_cores_busy": median(lambda on, **_: on.cores_busy),
+        "foreign_load": median(lambda **results: max(result.foreign_load
+                                                     for result in results.values())),
     }
+    if "builtin" in rounds[0]:
+        ratios = [results["on"].messages_per_second / results["builtin"].messages_per_second
+                  for results in rounds]
+        values |= {
+            "builtin_rate": median(lambda builtin, **_: builtin.messages_per_second),
+            "builtin_cpu": median(lambda builtin, **_: builtin.cpu_seconds),
+            "builtin_peak": median(lambda builtin, **_: builtin.peak_kib / 1024),
+            "builtin_of_limit": median(lambda off, builtin, **_: of_limit(off, builtin)),
+            "memory_of_builtin": median(lambda on, builtin, **_: on.peak_kib / builtin.peak_kib),
+            "of_builtin": statistics.median(ratios),
+            "of_builtin_range": _range(ratios),
+        }
+    return values
 
 
-def blocking_figures(row, results):
+def ceiling_figures(rounds, messages, cores):
+    """The share of the limit that independent daemons reach together, one a core."""
+    shares = [sum(result.messages_per_second for result in together)
+              / (messages / alone.cpu_seconds * cores) for alone, together in rounds]
     return {
-        "seconds": statistics.median(result.seconds for result in results),
-        "ideal_seconds": row.ideal_seconds,
-        "on_peak": statistics.median(result.peak_kib / 1024 for result in results),
-        "foreign_load": statistics.median(result.foreign_load for result in results),
+        "of_limit": statistics.median(shares),
+        "of_limit_range": _range(shares),
+        "cpu_ratio": statistics.median(
+            statistics.mean(result.cpu_seconds for result in together) / alone.cpu_seconds
+            for alone, together in rounds),
+        # the daemons are foreign to each other: only the single one tells of others
+        "foreign_load": statistics.median(alone.foreign_load for alone, _ in rounds),
     }
 
 
+def latency_figures(rate, rounds):
+    """rounds: of each variant a Result and a Latency."""
+    values = {"rate": rate,
+              "foreign_load": statistics.median(max(result.foreign_load for result, _ in results.values())
+                                                for results in rounds)}
+    for variant in rounds[0]:
+        for quantile in LATENCY_QUANTILES:
+            values[f"{variant}_{quantile}"] = statistics.median(
+                getattr(results[variant][1], quantile) for results in rounds)
+    if "builtin" in rounds[0]:
+        values["p99_of_builtin"] = statistics.median(
+            results["on"][1].p99 / results["builtin"][1].p99 for results in rounds)
+    return values
+
+
+def blocking_figures(row, rounds):
+    """rounds: an "on" Result each, and perhaps a "builtin" one."""
+    values = {
+        "seconds": statistics.median(results["on"].seconds for results in rounds),
+        "ideal_seconds": row.ideal_seconds,
+        "on_peak": statistics.median(results["on"].peak_kib / 1024 for results in rounds),
+        "foreign_load": statistics.median(results["on"].foreign_load for results in rounds),
+    }
+    if "builtin" in rounds[0]:
+        values |= {
+            "builtin_seconds": statistics.median(results["builtin"].seconds for results in rounds),
+            "of_builtin": statistics.median(results["builtin"].seconds / results["on"].seconds
+                                            for results in rounds),
+        }
+    return values
+
+
+def _range(values):
+    return [min(values), max(values)]
+
+
+LATENCY_QUANTILES = ("p50", "p99", "p999")
 HEADER = ("row", "off msg/s", "on msg/s", "off CPU s", "on CPU s", "off MiB", "on MiB",
           "memory", "speed-up", "of limit", "min..max")
-BLOCKING_HEADER = ("row", "seconds", "ideal", "on MiB")
+BUILTIN_HEADER = ("row", "msg/s", "built-in", "CPU s", "built-in", "MiB", "built-in",
+                  "of limit", "built-in", "speed", "min..max", "memory")
+CEILING_HEADER = ("row", "of limit", "min..max", "CPU")
+LATENCY_HEADER = ("row", "messages/s", "element", "p50 ms", "p99 ms", "p99.9 ms", "p99 ratio")
+BLOCKING_HEADER = ("row", "seconds", "ideal", "on MiB", "built-in", "speed")
 
 
 def cells(name, values):
-    low, high = values["of_limit_range"]
     return (_marked(name, values), f"{values['off_rate']:,.0f}", f"{values['on_rate']:,.0f}",
             f"{values['off_cpu']:.2f}", f"{values['on_cpu']:.2f}",
             f"{values['off_peak']:.1f}", f"{values['on_peak']:.1f}",
             f"{values['memory_ratio']:.2f}", f"{values['speedup']:.2f}",
-            f"{values['of_limit']:.3f}", f"{low:.2f}..{high:.2f}")
+            f"{values['of_limit']:.3f}", _range_text(values["of_limit_range"]))
+
+
+def builtin_cells(name, values):
+    return (_marked(name, values), f"{values['on_rate']:,.0f}", f"{values['builtin_rate']:,.0f}",
+            f"{values['on_cpu']:.2f}", f"{values['builtin_cpu']:.2f}",
+            f"{values['on_peak']:.1f}", f"{values['builtin_peak']:.1f}",
+            f"{values['of_limit']:.3f}", f"{values['builtin_of_limit']:.3f}",
+            f"{values['of_builtin']:.2f}", _range_text(values["of_builtin_range"]),
+            f"{values['memory_of_builtin']:.2f}")
+
+
+def ceiling_cells(name, values):
+    return (_marked(name, values), f"{values['of_limit']:.3f}",
+            _range_text(values["of_limit_range"]), f"{values['cpu_ratio']:.2f}")
+
+
+def latency_cells(name, values):
+    """A line for each variant."""
+    for variant in VARIANTS:
+        if f"{variant}_p50" in values:
+            quantiles = (f"{values[f'{variant}_{quantile}']:.2f}" for quantile in LATENCY_QUANTILES)
+            ratio = f"{values['p99_of_builtin']:.2f}" if variant == "on" and "p99_of_builtin" in values else ""
+            yield (_marked(name, values), f"{values['rate']:,.0f}", variant, *quantiles, ratio)
 
 
 def blocking_cells(name, values):
+    builtin = ((f"{values['builtin_seconds']:.3f}", f"{values['of_builtin']:.2f}")
+               if "of_builtin" in values else ("", ""))
     return (_marked(name, values), f"{values['seconds']:.3f}", f"{values['ideal_seconds']:.1f}",
-            f"{values['on_peak']:.1f}")
+            f"{values['on_peak']:.1f}", *builtin)
+
+
+def _range_text(bounds):
+    return f"{bounds[0]:.2f}..{bounds[1]:.2f}"
 
 
 def _marked(name, values):

@@ -81,17 +81,24 @@ class Traffic:
                 file.write(b"<134>Oct 11 22:14:15 %s app[1234]: %s\n"
                            % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
 
+    def framed(self):
+        """Yield the messages as a TCP connection carries them (RFC 5424, octet counting)."""
+        for line in self.lines:
+            message = (b"<134>1 2025-10-11T22:14:15Z %s app 1234 - - %s"
+                       % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
+            yield b"%d %s" % (len(message), message)
+
     def write_framed(self, path):
-        """Write the messages as a TCP connection carries them (RFC 5424, octet counting)."""
         with open(path, "wb") as file:
-            for line in self.lines:
-                message = (b"<134>1 2025-10-11T22:14:15Z %s app 1234 - - %s"
-                           % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
-                file.write(b"%d %s" % (len(message), message))
+            file.writelines(self.framed())
+
+    @property
+    def line_length(self):
+        """Bytes that a destination with OUTPUT_TEMPLATE writes for each message."""
+        return _LINE_LENGTH
 
     @property
     def output_size(self):
-        """Bytes that a destination with OUTPUT_TEMPLATE writes for all messages."""
         return self.messages * _LINE_LENGTH
 
     @staticmethod
@@ -100,13 +107,17 @@ class Traffic:
         return size // _LINE_LENGTH
 
     def check(self, path, order):
-        """Compare an output file with what was sent; return a list of faults.
+        """Compare an output file with what was sent; return a list of faults."""
+        with open(path, "rb") as file:
+            return self.check_data(file.read(), order)
+
+    def check_data(self, data, order):
+        """The same for what would be in the file.
 
         order: 'arrival' (as sent), 'key' (as sent within each key) or 'any'.
         Loss, duplication and damage are faults with each of them.
         """
-        with open(path, "rb") as file:
-            received = file.read().splitlines()
+        received = data.splitlines()
         sort = _ORDERS[order]
         if order not in self._sorted:
             self._sorted[order] = sort(self.lines)

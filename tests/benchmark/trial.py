@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One measured run of a private daemon."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -11,6 +12,7 @@ import tempfile
 import time
 
 import host
+import latency
 import paths
 
 WINDOW = 100000
@@ -100,11 +102,11 @@ class Bench:
     def _daemon(self, config):
         return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
 
-    def file_to_file(self, traffic, element, order, filters):
+    def file_to_file(self, traffic, element, order, filters, fetch_limit=1000):
         """The daemon finds a complete file and copies it through the path."""
         output = self._fresh("out")
-        config = paths.config(paths.file_source(self._input_of(traffic), WINDOW), output, WINDOW,
-                              element, filters)
+        config = paths.config(paths.file_source(self._input_of(traffic), WINDOW, fetch_limit),
+                              paths.file_destination(output), WINDOW, element, filters)
         with self._daemon(config) as daemon:
             result = measure(daemon, output, traffic)
         result.faults = traffic.check(output, order)
@@ -114,7 +116,8 @@ class Bench:
         """All messages arrive at once; the clock runs from their arrival to the last one out."""
         output, path = self._fresh("out"), self._fresh("socket")
         window = 2 * traffic.messages
-        config = paths.config(paths.unix_source(path, window), output, window, element, work=work)
+        config = paths.config(paths.unix_source(path, window), paths.file_destination(output),
+                              window, element, work=work)
         data = self._input_of(traffic).read_bytes()
         with self._daemon(config) as daemon, _connect(daemon, path) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
@@ -125,10 +128,41 @@ class Bench:
         result.faults = traffic.check(output, order)
         return result
 
+    def at_rate(self, traffic, rate, element, order, filters):
+        """The messages come at a steady rate; returns the Result and the Latency."""
+        port = host.free_port()
+        with latency.Receiver() as receiver:
+            config = paths.config(paths.tcp_source(port, WINDOW),
+                                  paths.tcp_destination(receiver.port), WINDOW, element, filters)
+            messages = list(traffic.framed())
+            with self._daemon(config) as daemon, _connect_tcp(daemon, port) as sender:
+                meter = Meter(daemon)
+                due = latency.send(sender, messages, rate)
+                daemon.wait_for(lambda: receiver.size >= traffic.output_size,
+                                latency.DEADLINE_SECONDS, "all messages at the receiver")
+                result = meter.read(traffic.messages, traffic.messages)
+            result.faults = traffic.check_data(receiver.data(), order)
+            return result, None if result.faults else latency.of(traffic, due, receiver)
+
     def _fresh(self, name):
         path = self._folder / name
         path.unlink(missing_ok=True)
         return path
+
+
+def at_once(measure, benches):
+    """What measure(bench) returns for each of them, all running at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(len(benches)) as pool:
+        return list(pool.map(measure, benches))
+
+
+def faults_of(results):
+    """The faults of a Result, of several, and of whatever stands beside them."""
+    if isinstance(results, Result):
+        return results.faults
+    if isinstance(results, (tuple, list)):
+        return [fault for result in results for fault in faults_of(result)]
+    return []
 
 
 def measure(daemon, output, traffic, watch=lambda messages: None):
@@ -171,11 +205,21 @@ def size_of(path):
 
 
 def _connect(daemon, path):
-    sender = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    return _connected(daemon, socket.AF_UNIX, str(path))
+
+
+def _connect_tcp(daemon, port):
+    sender = _connected(daemon, socket.AF_INET, ("127.0.0.1", port))
+    sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sender
+
+
+def _connected(daemon, family, address):
+    sender = socket.socket(family, socket.SOCK_STREAM)
 
     def connected():
         try:
-            sender.connect(str(path))
+            sender.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         return True
