@@ -61,7 +61,7 @@ class Demo:
               f"{FILTERS} filters of five regular expressions each,\n"
               f"syslog-ng {self._host.version}, {len(os.sched_getaffinity(0))} cores", flush=True)
         off = self._measure("Without parallelize()", "")
-        element = paths.parallelize(self._workers, keyed=True)
+        element = f'parallelize(workers({self._workers}) worker-partition-key("{traffic.KEY_TEMPLATE}"));'
         on = self._measure(f"With {element}", element)
         print(f"\nSpeed-up: {on.messages_per_second / off.messages_per_second:.2f} times "
               f"({off.messages_per_second:,.0f} -> {on.messages_per_second:,.0f} messages/s)")
