@@ -5,22 +5,92 @@
 #include "logqueue.h"
 #include "logsource.h"
 #include "messages.h"
+#include "versioning.h"
 
-/*
+#define HOST_IS_4 (VERSION_VALUE_CURRENT >= 0x0400)
+
+/* 4.8 has filterx blocks, 3.38 not yet and 4.12 no longer */
+#ifdef PIF_SYNC_FILTERX
+#define HOST_HAS_FILTERX 1
+#endif
+
+/* This thread is one of ours: it invokes its batch callbacks. */
+static __thread gboolean is_own_worker;
+
+/************************************************************************
+ * The configuration
+ ************************************************************************/
+
+const gchar *
+host_compat_get_lexer_name(CfgLexer *lexer)
+{
+  const CfgIncludeLevel *level = &lexer->include_stack[lexer->include_depth];
+
+#if HOST_IS_4
+  return level->lloc.name;
+#else
+  return level->name;
+#endif
+}
+
+/************************************************************************
  * Thread ids
  *
- * LogQueueFifo keeps an array of input lists, one for each thread id below
- * log_queue_max_threads, sized when the queue is created.  An id at or above
- * the maximum fails an assertion; an id below it that the queue has no room for
- * would be an out-of-bounds write.  The host gives the ids 0 .. maximum-1 to
- * its I/O threads, all of which may exist at the same time, so none of these
- * can be ours.  Nothing else in the host looks at thread ids.
+ * LogQueueFifo keeps an array of input lists, one for each thread id below a
+ * maximum that holds when the queue is created; queues live on across a reload.
+ * A thread without an id takes a locked path, which is slower and always safe.
+ ************************************************************************/
+
+#if HOST_IS_4
+
+/*
+ * The host numbers all threads that enter its worker state, whatever their
+ * type, if they have been announced before the configuration is initialized.
+ * There are MAIN_LOOP_MAX_WORKER_THREADS ids for the whole daemon; queues check
+ * theirs against the size of their array.
+ */
+void
+host_compat_module_init(void)
+{
+}
+
+void
+host_compat_announce_workers(gint count)
+{
+  main_loop_worker_allocate_thread_space(count);
+}
+
+static gint
+_take_thread_id(void)
+{
+  return main_loop_worker_get_thread_index();
+}
+
+static void
+_give_thread_id_back(void)
+{
+}
+
+const gchar *
+host_compat_explain_missing_place(void)
+{
+  return "The daemon has more threads than it can number";
+}
+
+#else
+
+/*
+ * An id at or above log_queue_max_threads fails an assertion; an id below it
+ * that the queue has no room for would be an out-of-bounds write.  The host
+ * gives the ids 0 .. maximum-1 to its I/O threads, all of which may exist at
+ * the same time, so none of these can be ours.  Nothing else in the host looks
+ * at thread ids.
  *
  * While the daemon starts no queue exists yet, and the maximum can be raised:
  * our threads then get ids of their own above the host's.  When the module is
  * loaded by a reload, queues with the old size may live on; then, and when a
  * later configuration wants more threads than there is room for, our threads
- * have no id: the queue's locked path, always safe.
+ * have no id.
  */
 #define SPARE_THREAD_IDS 64
 
@@ -32,8 +102,6 @@ static struct
   GArray *taken;                /* of gboolean: the ids from `first` on */
 } thread_ids;
 
-/* This thread is one of ours: it invokes its batch callbacks. */
-static __thread gboolean is_own_worker;
 static __thread gint own_id = -1;
 
 void
@@ -59,8 +127,6 @@ host_compat_announce_workers(gint count)
 static gint
 _take_thread_id(void)
 {
-  gint result = -1;
-
   g_mutex_lock(&thread_ids.lock);
   for (guint i = 0; i < thread_ids.taken->len; i++)
     {
@@ -69,60 +135,73 @@ _take_thread_id(void)
       if (!*taken)
         {
           *taken = TRUE;
-          result = thread_ids.first + i;
+          own_id = thread_ids.first + i;
           break;
         }
     }
   g_mutex_unlock(&thread_ids.lock);
-  return result;
+
+  if (own_id >= 0)
+    main_loop_worker_set_thread_id(own_id);
+  return own_id;
 }
 
 static void
-_give_thread_id_back(gint id)
+_give_thread_id_back(void)
 {
+  if (own_id < 0)
+    return;
+  /* not the host's to release */
+  main_loop_worker_set_thread_id(-1);
+
   g_mutex_lock(&thread_ids.lock);
-  g_array_index(thread_ids.taken, gboolean, id - thread_ids.first) = FALSE;
+  g_array_index(thread_ids.taken, gboolean, own_id - thread_ids.first) = FALSE;
   g_mutex_unlock(&thread_ids.lock);
+  own_id = -1;
 }
+
+const gchar *
+host_compat_explain_missing_place(void)
+{
+  return "The daemon was started without parallelize() or with fewer workers; a restart would make them faster";
+}
+
+#endif
 
 gboolean
 host_compat_worker_thread_start(void)
 {
-  /* of all types of threads this is the one that gets no id from the host */
+  /* 3.38: of all types of threads this is the one that gets no id from the host */
   main_loop_worker_thread_start(MLW_THREADED_INPUT_WORKER);
   is_own_worker = TRUE;
-  own_id = _take_thread_id();
-  if (own_id >= 0)
-    main_loop_worker_set_thread_id(own_id);
-  return own_id >= 0;
+  return _take_thread_id() >= 0;
 }
 
 void
 host_compat_worker_thread_stop(void)
 {
   main_loop_worker_assert_batch_callbacks_were_processed();
-  if (own_id >= 0)
-    {
-      /* not the host's to release */
-      main_loop_worker_set_thread_id(-1);
-      _give_thread_id_back(own_id);
-      own_id = -1;
-    }
+  _give_thread_id_back();
   is_own_worker = FALSE;
   main_loop_worker_thread_stop();
 }
 
-/*
+/************************************************************************
  * Batches
- *
- * I/O threads, which have an id, invoke their batch callbacks after each job.
- * The main thread has no list of them, and threaded sources, which have no id
- * either, never invoke them.
- */
+ ************************************************************************/
+
 gboolean
 host_compat_thread_has_batches(void)
 {
+#if HOST_IS_4
+  /* all worker threads do; the main thread has no list of callbacks */
+  return main_loop_worker_is_worker_thread();
+#else
+  /* I/O threads, which have an id, invoke their batch callbacks after each job.
+   * The main thread has no list of them, and threaded sources, which have no id
+   * either, never invoke them. */
   return is_own_worker || main_loop_worker_get_thread_id() >= 0;
+#endif
 }
 
 void
@@ -136,6 +215,46 @@ host_compat_register_last_batch_callback(WorkerBatchCallback *callback)
   list = callback->list.prev;
   iv_list_del(&callback->list);
   iv_list_add_tail(&callback->list, list);
+}
+
+/************************************************************************
+ * Pipes and messages
+ ************************************************************************/
+
+void
+host_compat_set_config_methods(LogPipe *pipe, HostCompatPipeMethod pre_config_init, HostCompatPipeMethod post_config_init)
+{
+#if HOST_IS_4
+  pipe->pre_config_init = pre_config_init;
+  pipe->post_config_init = post_config_init;
+#else
+  /* nothing is called between the compilation of the configuration and the first queue */
+  pre_config_init(pipe);
+  pipe->on_config_inited = post_config_init;
+#endif
+#ifdef HOST_HAS_FILTERX
+  /* what a filterx block in front has changed must be in the message before it leaves its thread */
+  pipe->flags |= PIF_SYNC_FILTERX;
+#endif
+}
+
+void
+host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options)
+{
+  LogPathOptions detached = LOG_PATH_OPTIONS_INIT;
+
+  detached.ack_needed = path_options->ack_needed;
+  detached.flow_control_requested = path_options->flow_control_requested;
+#ifdef HOST_HAS_FILTERX
+  /* the scope of a filterx block in front, which is on this very stack */
+  FilterXEvalContext *context = filterx_eval_get_context();
+
+  filterx_eval_set_context(NULL);
+#endif
+  log_pipe_forward_msg(pipe, msg, &detached);
+#ifdef HOST_HAS_FILTERX
+  filterx_eval_set_context(context);
+#endif
 }
 
 gsize

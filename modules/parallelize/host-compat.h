@@ -6,6 +6,7 @@
 #ifndef PARALLELIZE_HOST_COMPAT_H_INCLUDED
 #define PARALLELIZE_HOST_COMPAT_H_INCLUDED 1
 
+#include "cfg-lexer.h"
 #include "logmsg/logmsg.h"
 #include "logpipe.h"
 #include "mainloop-worker.h"
@@ -13,11 +14,21 @@
 /* When the module is loaded.  Main thread. */
 void host_compat_module_init(void);
 
+/* The name of the file or the buffer that the lexer is reading. */
+const gchar *host_compat_get_lexer_name(CfgLexer *lexer);
+
+typedef gboolean (*HostCompatPipeMethod)(LogPipe *self);
+
 /*
- * Announce `count` worker threads that the configuration being read will
- * start.  Must be called for each element while the configuration is parsed or
- * compiled: the host sizes its memory queues after that.  Main thread.
+ * Give a new pipe its methods around the initialization of a configuration.
+ * `pre_config_init` may be called at once, and is the time to announce workers;
+ * `post_config_init` may not fail.  Main thread, as the last step of the
+ * pipe's construction.
  */
+void host_compat_set_config_methods(LogPipe *pipe, HostCompatPipeMethod pre_config_init,
+                                    HostCompatPipeMethod post_config_init);
+
+/* `count` worker threads will be started: the host sizes its memory queues after that. */
 void host_compat_announce_workers(gint count);
 
 /*
@@ -29,6 +40,9 @@ void host_compat_announce_workers(gint count);
 gboolean host_compat_worker_thread_start(void);
 void host_compat_worker_thread_stop(void);
 
+/* Why a thread of ours may have got no such place. */
+const gchar *host_compat_explain_missing_place(void);
+
 /* Whether somebody invokes this thread's batch callbacks after each batch. */
 gboolean host_compat_thread_has_batches(void);
 
@@ -38,6 +52,13 @@ gboolean host_compat_thread_has_batches(void);
  * batches, and not from within a batch callback.
  */
 void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
+
+/*
+ * Like log_pipe_forward_msg(), but the path behind does not see what the path
+ * in front has on the stack, nor the other way round.  Of `path_options` only
+ * the acknowledgement and flow control are passed on.
+ */
+void host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options);
 
 /*
  * The flow-control window of the connection that `msg` came from: messages

@@ -8,13 +8,14 @@
  * and to parallelize-element(...) within parser { } itself.
  */
 #include "parallelize-generator.h"
-#include "parallelize-options.h"
 #include "cfg-block-generator.h"
 #include "cfg-lexer.h"
 #include "cfg.h"
 #include "plugin-types.h"
 
 #include <string.h>
+
+#define ARGS_OPTIONS "options"
 
 typedef struct _ParallelizeGenerator
 {
@@ -128,7 +129,7 @@ _generate(CfgBlockGenerator *s, GlobalConfig *cfg, gpointer args, GString *resul
   self->reference = g_strdup(reference);
 
   g_string_append_printf(result, "%s" PARALLELIZE_ELEMENT "(", within_parser ? "" : "parser { ");
-  parallelize_options_format(args, result);
+  g_string_append(result, cfg_args_get(args, ARGS_OPTIONS));
   g_string_append_printf(result, ")%s", within_parser ? "" : "; }");
   return TRUE;
 }
@@ -149,6 +150,18 @@ _free(CfgBlockGenerator *s)
 
   g_free(self->reference);
   cfg_block_generator_free_instance(s);
+}
+
+CfgArgs *
+parallelize_generator_args_new(const ParallelizeOptions *options)
+{
+  CfgArgs *args = cfg_args_new();
+  GString *text = g_string_new(NULL);
+
+  parallelize_options_format(options, text);
+  cfg_args_set(args, ARGS_OPTIONS, text->str);
+  g_string_free(text, TRUE);
+  return args;
 }
 
 gpointer

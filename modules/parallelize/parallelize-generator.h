@@ -2,9 +2,14 @@
 #ifndef PARALLELIZE_GENERATOR_H_INCLUDED
 #define PARALLELIZE_GENERATOR_H_INCLUDED 1
 
+#include "cfg-args.h"
+#include "parallelize-options.h"
 #include "plugin.h"
 
 /* Plugin method: a CfgBlockGenerator that expands parallelize(). */
 gpointer parallelize_generator_construct(Plugin *plugin);
+
+/* What generate() gets: the options, as text in the configuration's syntax. */
+CfgArgs *parallelize_generator_args_new(const ParallelizeOptions *options);
 
 #endif

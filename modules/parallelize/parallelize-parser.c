@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "parallelize-parser.h"
+#include "cfg-args.h"
+#include "host-compat.h"
 #include "parallelize-grammar.h"
 #include "logpipe.h"
 
@@ -10,15 +12,15 @@ int parallelize_parse(CfgLexer *lexer, gpointer *instance, gpointer arg);
 static CfgLexerKeyword parallelize_keywords[] =
 {
   { "parallelize_element",  KW_PARALLELIZE_ELEMENT },
-  { "workers",              KW_WORKERS },
-  { "partitions",           KW_PARTITIONS },
-  { "worker_partition_key", KW_WORKER_PARTITION_KEY },
-  { "partition_key",        KW_PARTITION_KEY },
-  { "empty_key",            KW_EMPTY_KEY },
-  { "batch_size",           KW_BATCH_SIZE },
-  { "log_fetch_limit",      KW_LOG_FETCH_LIMIT },
-  { "prefetch",             KW_PREFETCH },
-  { "id",                   KW_ID },
+  { "workers",              KW_ELEMENT_WORKERS },
+  { "partitions",           KW_ELEMENT_PARTITIONS },
+  { "worker_partition_key", KW_ELEMENT_WORKER_PARTITION_KEY },
+  { "partition_key",        KW_ELEMENT_PARTITION_KEY },
+  { "empty_key",            KW_ELEMENT_EMPTY_KEY },
+  { "batch_size",           KW_ELEMENT_BATCH_SIZE },
+  { "log_fetch_limit",      KW_ELEMENT_LOG_FETCH_LIMIT },
+  { "prefetch",             KW_ELEMENT_PREFETCH },
+  { "id",                   KW_ELEMENT_ID },
   { NULL }
 };
 
@@ -29,7 +31,7 @@ CfgParser parallelize_options_parser =
   .context = LL_CONTEXT_BLOCK_REF,
   .keywords = parallelize_keywords,
   .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
-  .cleanup = (void (*)(gpointer)) parallelize_options_free,
+  .cleanup = (void (*)(gpointer)) cfg_args_unref,
 };
 
 CfgParser parallelize_element_parser =
@@ -53,9 +55,9 @@ parallelize_parser_reset_options(ParallelizeOptions **options)
 gchar *
 parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
 {
-  const CfgIncludeLevel *level = &lexer->include_stack[lexer->include_depth];
+  const gchar *name = host_compat_get_lexer_name(lexer);
 
-  if (level->name && g_str_has_prefix(level->name, PARALLELIZE_BUFFER_PREFIX))
-    return g_strdup(level->name + strlen(PARALLELIZE_BUFFER_PREFIX));
-  return g_strdup_printf("%s:%d:%d", level->name ? : "#buffer", yylloc->first_line, yylloc->first_column);
+  if (name && g_str_has_prefix(name, PARALLELIZE_BUFFER_PREFIX))
+    return g_strdup(name + strlen(PARALLELIZE_BUFFER_PREFIX));
+  return g_strdup_printf("%s:%d:%d", name ? : "#buffer", yylloc->first_line, yylloc->first_column);
 }

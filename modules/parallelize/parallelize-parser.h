@@ -7,7 +7,7 @@
 
 #define PARALLELIZE_MAX_MESSAGES 100000000
 
-/* '(' options ')' in the user's file; results in a ParallelizeOptions */
+/* '(' options ')' in the user's file; results in the CfgArgs of the generator */
 extern CfgParser parallelize_options_parser;
 
 /* the element in a generated buffer; results in a LogPipe */

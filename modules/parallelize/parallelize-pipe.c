@@ -24,7 +24,7 @@ typedef struct _ParallelizePipe
   LogTemplate *key;             /* NULL: round-robin */
   guint worker_count;           /* 0: off */
   ParallelizeEngine *engine;    /* between init and deinit */
-  ParallelizeWorkers *workers;  /* the same; started by on_config_inited */
+  ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   gint window_warned;           /* atomic */
 } ParallelizePipe;
 
@@ -80,7 +80,7 @@ _forward(gpointer s, ParallelizeThread on, const ParallelizeMessage *message)
    * disk-buffer or the locked path of a memory queue hand a message on at once. */
   msg_set_context(msg);
   scratch_buffers_mark(&mark);
-  log_pipe_forward_msg(&self->super, msg, &path_options);
+  host_compat_forward_detached(&self->super, msg, &path_options);
   scratch_buffers_reclaim_marked(mark);
   msg_set_context(NULL);
 }
@@ -271,8 +271,9 @@ static void
 _forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
                   const LogPathOptions *path_options)
 {
+  /* A message that has entered has matched, whatever becomes of it later. */
   batch->forwarding = TRUE;
-  log_pipe_forward_msg(&self->super, msg, path_options);
+  host_compat_forward_detached(&self->super, msg, path_options);
   batch->forwarding = FALSE;
 
   if (G_UNLIKELY(batch->finished_meanwhile))
@@ -331,11 +332,7 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
   ParallelizeBatch *batch = _find_batch(self);
-  LogPathOptions local_options = *path_options;
   ParallelizeAccept accept;
-
-  /* A message that has entered has matched, whatever becomes of it later. */
-  local_options.matched = NULL;
 
   if (!batch)
     batch = _open_batch(self, msg);
@@ -350,13 +347,13 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   switch (accept)
     {
     case PARALLELIZE_ACCEPT_FORWARD:
-      _forward_directly(self, batch, msg, &local_options);
+      _forward_directly(self, batch, msg, path_options);
       break;
     case PARALLELIZE_ACCEPT_FORWARD_TIMED:
-      _forward_timed(self, batch, msg, &local_options);
+      _forward_timed(self, batch, msg, path_options);
       break;
     default:
-      _enqueue(self, batch, msg, &local_options);
+      _enqueue(self, batch, msg, path_options);
       break;
     }
 }
@@ -446,7 +443,16 @@ _init(LogPipe *s)
 }
 
 static gboolean
-_on_config_inited(LogPipe *s)
+_announce_workers(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  host_compat_announce_workers(self->worker_count);
+  return TRUE;
+}
+
+static gboolean
+_post_config_init(LogPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
 
@@ -460,10 +466,9 @@ _on_config_inited(LogPipe *s)
              _tag_id(self),
              _tag_location(self));
   if (parallelize_workers_count_without_id(self->workers))
-    msg_notice("The daemon was started without parallelize() or with fewer workers, "
-               "so that the workers have no place in its memory queues and use their locked path; "
-               "a restart would make them faster",
+    msg_notice("Workers of parallelize() have no place in the daemon's memory queues and use their locked path",
                evt_tag_int("workers", parallelize_workers_count_without_id(self->workers)),
+               evt_tag_str("reason", host_compat_explain_missing_place()),
                _tag_id(self),
                _tag_location(self));
   return TRUE;
@@ -539,7 +544,6 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
 
   log_pipe_init_instance(&self->super, cfg);
   self->super.init = _init;
-  self->super.on_config_inited = _on_config_inited;
   self->super.deinit = _deinit;
   self->super.clone = _clone;
   self->super.free_fn = _free;
@@ -550,6 +554,6 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
   if (options->partition_key)
     self->key = _compile_key(options->partition_key, cfg);
   self->worker_count = parallelize_options_get_workers(options);
-  host_compat_announce_workers(self->worker_count);
+  host_compat_set_config_methods(&self->super, _announce_workers, _post_config_init);
   return &self->super;
 }

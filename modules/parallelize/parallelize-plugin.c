@@ -2,6 +2,7 @@
 #include "cfg-parser.h"
 #include "host-compat.h"
 #include "parallelize-generator.h"
+#include "parallelize-keyword.h"
 #include "parallelize-options.h"
 #include "parallelize-parser.h"
 #include "plugin.h"
@@ -17,6 +18,13 @@
     .construct = parallelize_generator_construct,       \
   }
 
+static void
+_free_plugin(Plugin *plugin)
+{
+  /* the configuration that is thrown away may be one with an error */
+  parallelize_keyword_give_back();
+}
+
 /* The context of the lexer is that of the enclosing statement, and every one
  * of these may hold a log path. */
 static Plugin parallelize_plugins[] =
@@ -30,6 +38,7 @@ static Plugin parallelize_plugins[] =
     .type = LL_CONTEXT_PARSER,
     .name = PARALLELIZE_ELEMENT,
     .parser = &parallelize_element_parser,
+    .free_fn = _free_plugin,
   },
 };
 
@@ -39,7 +48,12 @@ gboolean
 parallelize_module_init(PluginContext *context, CfgArgs *args)
 {
   host_compat_module_init();
+  parallelize_keyword_init();
   plugin_register(context, parallelize_plugins, G_N_ELEMENTS(parallelize_plugins));
+  /* only an @module line has arguments, be there none in it; after plugin_register(),
+   * which frees plugins that are registered again */
+  if (args)
+    parallelize_keyword_take();
   return TRUE;
 }
 

@@ -360,7 +360,7 @@ PRAGMAS = {"@version": "", "@define": '@define some "thing"\n', "@include": '@in
 @pytest.mark.parametrize("pragma", PRAGMAS)
 def test_parser_statement_right_after_a_pragma(syslog_ng, pragma):
     syslog_ng.config_file.write_text(
-        "@version: current\n" + PRAGMAS[pragma] + "parser p_first { parallelize(workers(2)); };\n"
+        syslog_ng.pragmas() + PRAGMAS[pragma] + "parser p_first { parallelize(workers(2)); };\n"
     )
     checked = syslog_ng.check_syntax()
     assert checked.returncode == 0, checked.stdout

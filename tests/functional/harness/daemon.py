@@ -19,8 +19,8 @@ STOP_SECONDS = 30
 
 class Daemon:
     """
-    A configuration is given without its head: @version, and the definitions that make `dir`, `port`
-    and `port2` known to it (in backticks), are put in front.
+    A configuration is given without its head: @version, the @module line that a host with a parallelize() of its own
+    needs, and the definitions that make `dir`, `port` and `port2` known to it (in backticks), are put in front.
 
     After each step that waits, a daemon that has ended by itself fails the test with its last words.
     """
@@ -46,13 +46,18 @@ class Daemon:
 
     def head(self):
         return (
-            "@version: current\n"
+            f"{self.pragmas()}"
             f'@define dir "{self.directory}"\n'
             f'@define port "{self.port}"\n'
             f'@define port2 "{self.port2}"\n'
             "options { stats-freq(0); stats-level(1); keep-hostname(yes); use-dns(no); dns-cache(no); };\n"
             "options { time-reopen(1); };\n"
         )
+
+    @staticmethod
+    def pragmas():
+        """What every configuration begins with."""
+        return "@version: current\n" + ("@module parallelize\n" if environment.host_has_builtin() else "")
 
     def check_syntax(self, config=None):
         """Returns the finished `syslog-ng -s`, its messages in .stdout."""

@@ -23,6 +23,19 @@ def host_module_directory():
     return _output("pkg-config", "--variable=moduledir", "syslog-ng")
 
 
+@functools.lru_cache
+def host_has_builtin():
+    """Whether the host, without our module, knows a parallelize() of its own."""
+    checked = subprocess.run(
+        [SYSLOG_NG, "--syntax-only", "--no-caps", "--cfgfile=/dev/stdin", f"--module-path={host_module_directory()}"],
+        input="@version: current\nlog { parallelize(); };\n",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return checked.returncode == 0
+
+
 def built_test_modules():
     """The build directory of our own modules/, or None where the build tree has none."""
     default = module_directory().parents[1] / "tests/functional/modules"
