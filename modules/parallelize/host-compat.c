@@ -5,7 +5,12 @@
 #include "logqueue.h"
 #include "logsource.h"
 #include "messages.h"
+#include "plugin.h"
 #include "versioning.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define HOST_IS_4 (VERSION_VALUE_CURRENT >= 0x0400)
 
@@ -16,6 +21,63 @@
 
 /* This thread is one of ours: it invokes its batch callbacks. */
 static __thread gboolean is_own_worker;
+
+/************************************************************************
+ * The version
+ *
+ * The dynamic linker compares two numbers of it, which are in the name of the
+ * host's library; structures have changed with the third.  The host tells its
+ * version nowhere but in the list of its modules, where each has its own: the
+ * parser of the syslog format comes with every core.
+ ************************************************************************/
+
+#define MODULE_OF_CORE "\nModule: syslogformat\n"
+#define MODULE_VERSION "\nVersion: "
+
+/* Takes part of `text`, which is changed. */
+static const gchar *
+_find_version(gchar *text)
+{
+  gchar *version = strstr(text, MODULE_OF_CORE);
+
+  if (version)
+    version = strstr(version, MODULE_VERSION);
+  if (!version)
+    return NULL;
+  version += strlen(MODULE_VERSION);
+  version[strcspn(version, "\n")] = 0;
+  return version;
+}
+
+static gboolean
+_is_version(const gchar *running)
+{
+  if (!running || strcmp(running, SYSLOG_NG_VERSION) == 0)
+    return TRUE;
+  msg_error("The parallelize module was built for another version of the host, it is not loaded",
+            evt_tag_str("built_for", SYSLOG_NG_VERSION),
+            evt_tag_str("host", running));
+  return FALSE;
+}
+
+gboolean
+host_compat_check_version(void)
+{
+  static gboolean matches;
+  gchar *list = NULL;
+  size_t length;
+  FILE *stream;
+
+  if (matches)
+    return TRUE;
+  stream = open_memstream(&list, &length);
+  fputc('\n', stream);
+  plugin_list_modules(stream, TRUE);
+  fclose(stream);
+  matches = _is_version(_find_version(list));
+  free(list);
+  return matches;
+}
 
 /************************************************************************
  * The configuration

@@ -11,6 +11,13 @@
 #include "logpipe.h"
 #include "mainloop-worker.h"
 
+/*
+ * Whether the daemon is of the version that the module was built for; says so
+ * if it is not, and then nothing else may be called: structures may differ.
+ * Main thread.
+ */
+gboolean host_compat_check_version(void);
+
 /* When the module is loaded.  Main thread. */
 void host_compat_module_init(void);
 

@@ -47,6 +47,8 @@ G_MODULE_EXPORT gboolean parallelize_module_init(PluginContext *context, CfgArgs
 gboolean
 parallelize_module_init(PluginContext *context, CfgArgs *args)
 {
+  if (!host_compat_check_version())
+    return FALSE;
   host_compat_module_init();
   parallelize_keyword_init();
   plugin_register(context, parallelize_plugins, G_N_ELEMENTS(parallelize_plugins));
