@@ -19,19 +19,26 @@ STOP_SECONDS = 30
 
 class Daemon:
     """
-    A configuration is given without its head: @version, the @module line that a host with a parallelize() of its own
-    needs, and the definitions that make `dir`, `port` and `port2` known to it (in backticks), are put in front.
+    A configuration is given without its head: @version, an @module line (by default where the host has a parallelize()
+    of its own, and needs it), and the definitions that make `dir`, `port` and `port2` known to it (in backticks), are
+    put in front.
 
     After each step that waits, a daemon that has ended by itself fails the test with its last words.
     """
 
-    def __init__(self, directory, test_modules):
+    def __init__(self, directory, test_modules, module_directory=None):
         self.directory = Path(directory)
+        self.module_line = environment.host_has_builtin()
         self.port = free_port()
         self.port2 = free_port()
         self.config_file = self.directory / "syslog-ng.conf"
         self._module_path = ":".join(
-            str(path) for path in (environment.module_directory(), test_modules, environment.host_module_directory())
+            str(path)
+            for path in (
+                module_directory or environment.module_directory(),
+                test_modules,
+                environment.host_module_directory(),
+            )
         )
         self._control = self.directory / "ctl"
         self._log_file = self.directory / "stderr.log"
@@ -54,10 +61,9 @@ class Daemon:
             "options { time-reopen(1); };\n"
         )
 
-    @staticmethod
-    def pragmas():
+    def pragmas(self):
         """What every configuration begins with."""
-        return "@version: current\n" + ("@module parallelize\n" if environment.host_has_builtin() else "")
+        return "@version: current\n" + ("@module parallelize\n" if self.module_line else "")
 
     def check_syntax(self, config=None):
         """Returns the finished `syslog-ng -s`, its messages in .stdout."""

@@ -3,6 +3,7 @@
 
 import functools
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def module_directory():
 @functools.lru_cache
 def host_module_directory():
     return _output("pkg-config", "--variable=moduledir", "syslog-ng")
+
+
+@functools.lru_cache
+def host_version():
+    """The daemon's version, as "4.8.1"."""
+    return re.search(r"^syslog-ng \S+ \(([0-9.]+)\)", _output(SYSLOG_NG, "--version"), re.MULTILINE)[1]
+
+
+def modules_of_other_hosts():
+    """Files of the module that were built for other versions of the host; none where nobody names any."""
+    return [Path(name) for name in os.environ.get("PARALLELIZE_MODULES_OF_OTHER_HOSTS", "").split(":") if name]
 
 
 @functools.lru_cache
