@@ -5,9 +5,14 @@ import os
 
 import pytest
 
+from harness.environment import host_version
 from harness.messages import LINES, TCP_SOURCE, check_order, in_turn
 from harness.network import send_tcp
 from harness.trace import most_at_once, parse_trace, work_and_trace
+
+# In a channel of a parser {} statement, version 3 looks for what may stand in a parser {}, later ones for what may
+# stand in a log path.
+CHANNEL_KEEPS_CONTEXT = host_version().startswith("3.")
 
 KEYS = 10
 COUNT = 500
@@ -202,13 +207,6 @@ PLACES = {
         };
         log { source(s_tcp); parser { by(key("$PROGRAM")); }; destination(d_lines); };
         """,
-    "block parser of the user in a channel": """
-        block parser by(key()) {
-            parallelize(workers(2) worker-partition-key(`key`))
-        };
-        parser p_parallel { channel { by(key("$PROGRAM")); }; };
-        log { source(s_tcp); parser(p_parallel); destination(d_lines); };
-        """,
     "several in a path": """
         log {
             source(s_tcp);
@@ -269,6 +267,32 @@ def test_works_in_an_included_part_of_a_log_path(syslog_ng, stream):
     assert len(syslog_ng.logged(r"parallelize\(\) started")) == 3
     send_tcp(syslog_ng.port, stream.take(in_turn(KEYS, COUNT)))
     check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
+
+
+CHANNEL_WITH_A_BLOCK_PARSER = """
+    block parser by(key()) {
+        parallelize(workers(2) worker-partition-key(`key`))
+    };
+    parser p_parallel { channel { by(key("$PROGRAM")); }; };
+    log { source(s_tcp); parser(p_parallel); destination(d_lines); };
+"""
+
+
+@pytest.mark.skipif(not CHANNEL_KEEPS_CONTEXT, reason="this host looks for no block parser in a channel")
+def test_works_in_a_block_parser_of_the_user_in_a_channel(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + LINES + CHANNEL_WITH_A_BLOCK_PARSER)
+    send_tcp(syslog_ng.port, stream.take(in_turn(KEYS, COUNT)))
+    check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
+
+
+@pytest.mark.skipif(CHANNEL_KEEPS_CONTEXT, reason="this host looks for block parsers in a channel in a parser")
+@pytest.mark.parametrize("element", ["parallelize(workers(2) worker-partition-key(`key`))", "parser { date-parser(); };"])
+def test_host_finds_no_block_parser_in_a_channel(syslog_ng, element):
+    """Whatever is in it."""
+    config = CHANNEL_WITH_A_BLOCK_PARSER.replace("parallelize(workers(2) worker-partition-key(`key`))", element)
+    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + config)
+    assert checked.returncode == 1
+    assert "unexpected LL_IDENTIFIER" in checked.stdout
 
 
 def test_named_parser_in_two_log_paths(syslog_ng, stream):
