@@ -269,9 +269,10 @@ def test_works_in_an_included_part_of_a_log_path(syslog_ng, stream):
     check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
 
 
+PARALLELIZE_BY_KEY = "parallelize(workers(2) worker-partition-key(`key`))"
 CHANNEL_WITH_A_BLOCK_PARSER = """
     block parser by(key()) {
-        parallelize(workers(2) worker-partition-key(`key`))
+        CONTENT
     };
     parser p_parallel { channel { by(key("$PROGRAM")); }; };
     log { source(s_tcp); parser(p_parallel); destination(d_lines); };
@@ -280,16 +281,16 @@ CHANNEL_WITH_A_BLOCK_PARSER = """
 
 @pytest.mark.skipif(not CHANNEL_KEEPS_CONTEXT, reason="this host looks for no block parser in a channel")
 def test_works_in_a_block_parser_of_the_user_in_a_channel(syslog_ng, stream):
-    syslog_ng.start(TCP_SOURCE + LINES + CHANNEL_WITH_A_BLOCK_PARSER)
+    syslog_ng.start(TCP_SOURCE + LINES + CHANNEL_WITH_A_BLOCK_PARSER.replace("CONTENT", PARALLELIZE_BY_KEY))
     send_tcp(syslog_ng.port, stream.take(in_turn(KEYS, COUNT)))
     check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
 
 
 @pytest.mark.skipif(CHANNEL_KEEPS_CONTEXT, reason="this host looks for block parsers in a channel in a parser")
-@pytest.mark.parametrize("element", ["parallelize(workers(2) worker-partition-key(`key`))", "parser { date-parser(); };"])
-def test_host_finds_no_block_parser_in_a_channel(syslog_ng, element):
+@pytest.mark.parametrize("content", [PARALLELIZE_BY_KEY, 'parser { csv-parser(columns("`key`")); };'])
+def test_host_finds_no_block_parser_in_a_channel(syslog_ng, content):
     """Whatever is in it."""
-    config = CHANNEL_WITH_A_BLOCK_PARSER.replace("parallelize(workers(2) worker-partition-key(`key`))", element)
+    config = CHANNEL_WITH_A_BLOCK_PARSER.replace("CONTENT", content)
     checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + config)
     assert checked.returncode == 1
     assert "unexpected LL_IDENTIFIER" in checked.stdout
