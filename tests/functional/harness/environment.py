@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -38,14 +39,12 @@ def modules_of_other_hosts():
 @functools.lru_cache
 def host_has_builtin():
     """Whether the host, without our module, knows a parallelize() of its own."""
-    checked = subprocess.run(
-        [SYSLOG_NG, "--syntax-only", "--no-caps", "--cfgfile=/dev/stdin", f"--module-path={host_module_directory()}"],
-        input="@version: current\nlog { parallelize(); };\n",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    return checked.returncode == 0
+    return _host_accepts("log { parallelize(); };\n")
+
+
+@functools.lru_cache
+def host_has_filterx():
+    return _host_accepts("log { filterx { true; }; };\n")
 
 
 def built_test_modules():
@@ -78,6 +77,18 @@ def daemon_environment(preload=()):
     if libraries:
         environment["LD_PRELOAD"] = ":".join(libraries)
     return environment
+
+
+def _host_accepts(config):
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write("@version: current\n" + config)
+        file.flush()
+        checked = subprocess.run(
+            [SYSLOG_NG, "--syntax-only", "--no-caps", f"--cfgfile={file.name}", f"--module-path={host_module_directory()}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return checked.returncode == 0
 
 
 def _output(*command):
