@@ -15,6 +15,8 @@ parallelize_options_new(void)
   ParallelizeOptions *self = g_new0(ParallelizeOptions, 1);
 
   self->workers = -1;
+  self->batch_size = -1;
+  self->log_fetch_limit = -1;
   return self;
 }
 
@@ -97,9 +99,9 @@ parallelize_options_format(const ParallelizeOptions *self, GString *result)
     }
   if (self->given & PARALLELIZE_OPTION_EMPTY_KEY)
     g_string_append_printf(result, "empty-key(%s) ", self->empty_key_round_robin ? "round-robin" : "ordered");
-  if (self->batch_size)
+  if (self->batch_size >= 0)
     g_string_append_printf(result, "batch-size(%d) ", self->batch_size);
-  if (self->log_fetch_limit)
+  if (self->log_fetch_limit >= 0)
     g_string_append_printf(result, "log-fetch-limit(%d) ", self->log_fetch_limit);
   if (self->prefetch)
     g_string_append_printf(result, "prefetch(%d) ", self->prefetch);
@@ -117,16 +119,24 @@ parallelize_options_get_workers(const ParallelizeOptions *self)
   return self->workers >= 0 ? self->workers : MIN((gint) g_get_num_processors(), PARALLELIZE_MAX_WORKERS);
 }
 
+static gint
+_get_limit(gint value, gint default_value)
+{
+  if (value < 0)
+    return default_value;
+  return value > 0 ? value : G_MAXINT;
+}
+
 gint
 parallelize_options_get_batch_size(const ParallelizeOptions *self)
 {
-  return self->batch_size ? : DEFAULT_BATCH_SIZE;
+  return _get_limit(self->batch_size, DEFAULT_BATCH_SIZE);
 }
 
 gint
 parallelize_options_get_log_fetch_limit(const ParallelizeOptions *self)
 {
-  return self->log_fetch_limit ? : DEFAULT_LOG_FETCH_LIMIT;
+  return _get_limit(self->log_fetch_limit, DEFAULT_LOG_FETCH_LIMIT);
 }
 
 gint

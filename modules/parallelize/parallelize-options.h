@@ -22,9 +22,9 @@ typedef struct _ParallelizeOptions
   gint workers;                 /* -1: one per available core; 0: off */
   gchar *partition_key;         /* template text; NULL: round-robin */
   gboolean empty_key_round_robin;
-  gint batch_size;              /* 0: default, here and below */
-  gint log_fetch_limit;
-  gint prefetch;
+  gint batch_size;              /* -1: default; 0: no limit */
+  gint log_fetch_limit;         /* the same */
+  gint prefetch;                /* 0: default */
   gchar *id;                    /* NULL: derived from the location */
   guint32 given;                /* bit mask of ParallelizeOption */
 } ParallelizeOptions;
