@@ -11,9 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from harness.environment import host_version
 from harness.messages import HEAVY, Stream, check_order, in_turn
 from harness.network import BackgroundSender, LineServer
 
+NUMBERED_BY_THE_MODULE = host_version().startswith("3.")
 CONNECTIONS = 12
 SOURCE = HEAVY + """
 source s_tcp {
@@ -62,6 +64,29 @@ def test_two_elements_with_many_workers(syslog_ng):
     syslog_ng.start(SOURCE + PLAIN + parallel(70) + second)
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel", "second"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
+
+
+NO_PLACE = r"Workers of parallelize\(\) have no place in the daemon's memory queues"
+
+
+def test_more_workers_than_the_host_numbers(syslog_ng):
+    """Version 4 numbers 256 threads, of all kinds; for version 3 the module numbers its own."""
+    syslog_ng.start(SOURCE + PLAIN + parallel(300))
+    assert len(syslog_ng.logged(NO_PLACE + ".*more threads than it can number")) == (not NUMBERED_BY_THE_MODULE)
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
+
+
+def test_workers_that_a_reload_adds(syslog_ng):
+    """Version 3 has room for them in its queues only when it was started with them."""
+    syslog_ng.start(SOURCE + PLAIN)
+    assert syslog_ng.reload(SOURCE + PLAIN + parallel(10))
+    assert len(syslog_ng.logged(NO_PLACE + ".*a restart would make them faster")) == NUMBERED_BY_THE_MODULE
+    assert len(syslog_ng.logged(NO_PLACE)) == NUMBERED_BY_THE_MODULE
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel"):
         check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
 
 
