@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where messages go: files, and a TCP server that behaves badly. Each hands on whole lines as they come."""
+
+import socket
+import threading
+import time
+
+from harness.network import LOOPBACK
+
+BLOCKED_SECONDS = (0.5, 3)
+HANG_UP_SECONDS = (0.2, 2)
+SLOW_BYTES_PER_SECOND = 20_000_000
+READ_BYTES = 65536
+
+
+class File:
+    hang_ups = 0
+
+    def __init__(self, path):
+        self._path = path
+        self._offset = 0
+        self._rest = b""
+
+    def take_lines(self):
+        """The lines that have come since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode() for line in lines]
+
+    def calm_down(self):
+        pass
+
+    def close(self):
+        pass
+
+
+class _Connection:
+    def __init__(self, accepted):
+        self.socket = accepted
+        self.received = bytearray()
+        self.ended = False
+
+
+class Server:
+    """
+    Reads as fast as it can; after calm_down() every server does.
+
+    What it hands on is in the order of its connections: all of one before the next one's.
+    """
+
+    def __init__(self, port, dice):
+        self.hang_ups = 0
+        self._dice = dice
+        self._lock = threading.Lock()
+        self._connections = []
+        self._calm = threading.Event()
+        self._listener = socket.create_server((LOOPBACK, port), backlog=16)
+        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self.misbehave, daemon=True).start()
+
+    def take_lines(self):
+        lines = []
+        with self._lock:
+            while self._connections:
+                first = self._connections[0]
+                *whole, rest = first.received.split(b"\n")
+                lines += whole
+                first.received = rest
+                if not first.ended:
+                    break
+                # a line that was broken off comes again on the next connection
+                self._connections.pop(0)
+        return [bytes(line).decode() for line in lines]
+
+    def calm_down(self):
+        self._calm.set()
+
+    def close(self):
+        self._listener.close()
+
+    def misbehave(self):
+        """A thread of its own."""
+
+    def before_read(self):
+        """Returns how many bytes may be read now."""
+        return READ_BYTES
+
+    def hang_up(self):
+        """
+        The client sees the end and closes; what it has sent until then is read. What the host has not quite written
+        then comes on the next connection, and not always in its place.
+        """
+        self.hang_ups += 1
+        with self._lock:
+            for connection in self._connections:
+                if not connection.ended:
+                    try:
+                        connection.socket.shutdown(socket.SHUT_WR)
+                    except OSError:
+                        pass    # it is gone already
+
+    def _accept(self):
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            connection = _Connection(accepted)
+            with self._lock:
+                self._connections.append(connection)
+            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+
+    def _read(self, connection):
+        while True:
+            try:
+                data = connection.socket.recv(self.before_read())
+            except OSError:
+                data = b""
+            with self._lock:
+                connection.received += data
+                connection.ended = not data
+            if not data:
+                connection.socket.close()
+                return
+
+
+class SlowServer(Server):
+    def before_read(self):
+        if not self._calm.is_set():
+            time.sleep(READ_BYTES / SLOW_BYTES_PER_SECOND)
+        return READ_BYTES
+
+
+class BlockedServer(Server):
+    """Reads nothing for some time, now and then."""
+
+    def __init__(self, port, dice):
+        self._may_read = threading.Event()
+        super().__init__(port, dice)
+
+    def misbehave(self):
+        while not self._calm.wait(self._dice.uniform(*BLOCKED_SECONDS) / 5):
+            self._may_read.clear()
+            self._calm.wait(self._dice.uniform(*BLOCKED_SECONDS))
+            self._may_read.set()
+        self._may_read.set()
+
+    def before_read(self):
+        self._may_read.wait()
+        return READ_BYTES
+
+
+class ReopenedServer(Server):
+    """Closes its connections now and then."""
+
+    def misbehave(self):
+        while not self._calm.wait(self._dice.uniform(*HANG_UP_SECONDS)):
+            self.hang_up()
+
+
+SERVERS = {
+    "fast server": Server,
+    "slow server": SlowServer,
+    "blocked server": BlockedServer,
+    "reopened server": ReopenedServer,
+}

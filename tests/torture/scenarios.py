@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+What happens to the daemon while messages come. A scenario says which inputs and outputs keep their promises in it, so
+that what is missing in the end is missing because of a fault of ours.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+from harness.network import LOOPBACK
+
+ANY_INPUT = ("tcp", "tcp", "udp", "unix-stream", "unix-dgram", "file")
+ANY_OUTPUT = ("file", "file", "fast server", "slow server", "blocked server", "reopened server")
+STORM_SECONDS = 0.05
+EXHAUSTED_MIB = (0, 10)
+LIMIT_MIB = 600
+DISK_KIB = 200
+THREADS = 150
+BROKEN = (
+    'log { parallelize(workers(-1)); };',
+    'log { parallelize(workers(2) worker-partition-key("$(nonsense")); };',
+    'log { parallelize(workers(2) nonsense(1)); };',
+    'log { source(s_0); parallelize(workers(2) workers(3)); destination(d_out); };',
+    'log { source(s_0); parallelize(workers(2)); destination(d_nowhere); };',
+    'parser p_broken { parallelize(; };',
+    '@include "/nonexistent/file.conf"',
+)
+
+
+class Scenario:
+    """nothing but load"""
+
+    inputs = ANY_INPUT
+    outputs = ANY_OUTPUT
+    survives = ""               # "stop", "kill": messages must survive that, so not every queue will do
+    loses_tail_of = ()          # kinds of input of which the last messages may be lost by the host
+    output_folder = ""          # of a file output
+
+    def missing(self):
+        """Why it cannot be done here, or None."""
+        return None
+
+    def environment(self, trial):
+        """A context around the whole trial."""
+        return contextlib.nullcontext()
+
+    def start_arguments(self, trial):
+        """For Daemon.start()."""
+        return {}
+
+    def during(self, trial):
+        """While messages come; returns soon after trial.busy() has become false."""
+        while trial.busy():
+            trial.pause(STORM_SECONDS)
+
+
+class ReloadStorm(Scenario):
+    """a reload every 50 ms"""
+
+    def during(self, trial):
+        while trial.busy():
+            trial.reload()
+            trial.pause(STORM_SECONDS)
+
+
+class Change(Scenario):
+    """reloads that add, change, double and remove the element"""
+
+    def during(self, trial):
+        while trial.busy():
+            trial.reload(trial.random_elements())
+            trial.pause(trial.dice.uniform(0, 5 * STORM_SECONDS))
+
+
+class Broken(Scenario):
+    """configurations that are refused, between reloads"""
+
+    def during(self, trial):
+        while trial.busy():
+            trial.refused_reload(trial.configuration() + trial.dice.choice(BROKEN) + "\n", "Error parsing|Syntax error|[Ee]rror")
+            if trial.dice.random() < 0.5:
+                trial.reload(trial.random_elements())
+            trial.pause(STORM_SECONDS)
+
+
+class RefusedInit(Scenario):
+    """configurations that fail when they are initialized: the old one comes back"""
+
+    inputs = ("file",)      # connections do not survive that, with or without the element
+
+    def during(self, trial):
+        with socket.create_server((LOOPBACK, 0)) as taken:
+            port = taken.getsockname()[1]
+            bad = f'log {{ source {{ network(ip("127.0.0.1") port({port})); }}; destination(d_out); }};\n'
+            while trial.busy():
+                trial.refused_reload(trial.configuration(trial.random_elements()) + bad, "Address already in use")
+                trial.pause(STORM_SECONDS)
+                if trial.dice.random() < 0.5:
+                    trial.reload(trial.random_elements())
+
+
+class Stop(Scenario):
+    """SIGTERM at random moments, and a new start"""
+
+    inputs = ("file",)
+    outputs = ANY_OUTPUT
+    survives = "stop"
+
+    def during(self, trial):
+        while trial.busy():
+            trial.pause(trial.dice.choice((0, 0.05, 0.3, 1)))
+            trial.daemon.stop()
+            trial.start(trial.random_elements())
+
+
+class StopUnderLoad(Scenario):
+    """SIGTERM while every kind of source sends; what was read leaves"""
+
+    outputs = ("file",)
+    loses_tail_of = ANY_INPUT[:-1]
+
+    def during(self, trial):
+        trial.pause(trial.dice.uniform(0, 2))
+        trial.give_up_sending()
+        trial.daemon.stop()
+        trial.start()
+
+
+class Kill(Scenario):
+    """kill -9 at random moments, and a new start"""
+
+    inputs = ("file",)
+    survives = "kill"
+
+    def during(self, trial):
+        while trial.busy():
+            trial.pause(trial.dice.choice((0.05, 0.3, 1)))
+            trial.kill()
+            trial.start(trial.random_elements())
+
+
+class MemoryLimit(Scenario):
+    """a limit of memory that the window must keep the daemon below, and a blocked destination"""
+
+    outputs = ("blocked server",)
+
+    def during(self, trial):
+        trial.limit_memory(LIMIT_MIB)
+        while trial.busy():
+            trial.reload()
+            trial.pause(10 * STORM_SECONDS)
+
+
+class MemoryExhausted(Scenario):
+    """the host gets no more memory and aborts, and is started again without a limit"""
+
+    inputs = ("file",)
+    outputs = ("blocked server",)
+    survives = "kill"
+
+    def during(self, trial):
+        trial.limit_memory(trial.dice.uniform(*EXHAUSTED_MIB))
+        while trial.busy() and trial.daemon.running():
+            trial.pause(STORM_SECONDS)
+        if not trial.daemon.running():
+            trial.died_of_the_limit()
+            trial.start()
+        else:
+            trial.limit_memory(None)
+
+
+class ThreadsRefused(Scenario):
+    """no thread for a new configuration: the old one comes back"""
+
+    inputs = RefusedInit.inputs
+
+    def start_arguments(self, trial):
+        return {"preload": [trial.test_modules / "preload/librefusethreads.so"],
+                "variables": {"TEST_MAX_THREADS": str(THREADS)}}
+
+    def during(self, trial):
+        too_many = [trial.element_with_workers(2 * THREADS)]
+        while trial.busy():
+            trial.refused_reload(trial.configuration(too_many), r"Error creating the worker threads", off_too=False)
+            trial.pause(STORM_SECONDS)
+            trial.reload(trial.random_elements())
+
+
+class FullDisk(Scenario):
+    """the destination's file system is full for a while"""
+
+    outputs = ("file",)
+    output_folder = "small/"
+
+    def missing(self):
+        if os.geteuid() != 0:
+            return "only root may mount a small tmpfs"
+        probe = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt"],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return f"no tmpfs may be mounted here: {probe.stdout.strip()}" if probe.returncode else None
+
+    @contextlib.contextmanager
+    def environment(self, trial):
+        folder = trial.folder / self.output_folder
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_KIB}k", "none", folder], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+    def during(self, trial):
+        folder = trial.folder / self.output_folder
+        trial.wait_until(lambda: not trial.busy() or self._is_full(trial))
+        if self._is_full(trial):
+            trial.count("full disks")
+            trial.host_is_confused()
+        trial.pause(trial.dice.uniform(0, 2))
+        subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
+        while trial.busy():
+            trial.pause(STORM_SECONDS)
+
+    @staticmethod
+    def _is_full(trial):
+        return trial.daemon.logged("No space left on device")
+
+
+class Clock(Scenario):
+    """the daemon's clock jumps back and forth"""
+
+    def start_arguments(self, trial):
+        self._set_clock(trial, 0)
+        return {"preload": [trial.test_modules / "preload/libshiftclock.so"],
+                "variables": {"TEST_CLOCK_FILE": str(trial.folder / "clock")}}
+
+    def during(self, trial):
+        while trial.busy():
+            self._set_clock(trial, trial.dice.choice((-3600, -86400, -10, -1, 0, 10, 3600)))
+            trial.pause(3 * STORM_SECONDS)
+            trial.reload()
+        self._set_clock(trial, 0)
+
+    @staticmethod
+    def _set_clock(trial, seconds):
+        # in place: the daemon has the file mapped
+        with (trial.folder / "clock").open("r+b" if (trial.folder / "clock").exists() else "wb", buffering=0) as file:
+            file.write(struct.pack("q", seconds))
+
+
+class StopAndGo(Scenario):
+    """SIGSTOP and SIGCONT"""
+
+    def during(self, trial):
+        while trial.busy():
+            os.kill(trial.daemon.pid, signal.SIGSTOP)
+            trial.pause(trial.dice.uniform(0, 0.5))
+            os.kill(trial.daemon.pid, signal.SIGCONT)
+            trial.pause(trial.dice.uniform(0, 0.5))
+            if trial.dice.random() < 0.3:
+                trial.reload()
+
+
+SCENARIOS = {
+    "load": Scenario,
+    "reload-storm": ReloadStorm,
+    "change": Change,
+    "broken": Broken,
+    "refused-init": RefusedInit,
+    "stop": Stop,
+    "stop-under-load": StopUnderLoad,
+    "kill": Kill,
+    "memory-limit": MemoryLimit,
+    "memory-exhausted": MemoryExhausted,
+    "threads-refused": ThreadsRefused,
+    "full-disk": FullDisk,
+    "clock": Clock,
+    "stop-and-go": StopAndGo,
+}

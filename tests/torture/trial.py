@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One trial: a daemon, those who send to it, what it writes to, and the scenario that attacks it."""
+
+import contextlib
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dataclasses
+
+import outputs
+import plan
+import traffic
+import verdict
+from harness.daemon import Daemon
+from harness.network import free_port
+from harness.waiting import POLL_SECONDS, poll
+
+ATTACK_SECONDS = 10             # then what is left may come in peace
+STUCK_SECONDS = 60
+MIB = 1024 * 1024
+SIGNS_OF_EXHAUSTION = re.compile(r"failed to allocate|bad_alloc|Cannot allocate memory|Resource temporarily unavailable")
+
+
+@dataclasses.dataclass
+class Outcome:
+    messages: int
+    seconds: float
+    events: str
+    faults: list
+
+    def summary(self):
+        return f"{self.messages} messages in {self.seconds:.1f} s; {self.events}"
+
+    def kinds(self):
+        return {fault.kind for fault in self.faults}
+
+
+class Stuck(Exception):
+    pass
+
+
+def run(drawn, folder, test_modules, off):
+    trial = Trial(drawn, folder, test_modules, off)
+    started = time.monotonic()
+    try:
+        with drawn.scenario.environment(trial):
+            trial.go()
+    finally:
+        trial.end()
+    return Outcome(sum(trial.sent().values()), time.monotonic() - started, trial.events(), trial.faults)
+
+
+class Trial:
+    """What a scenario sees."""
+
+    def __init__(self, drawn, folder, test_modules, off):
+        self.drawn = drawn
+        self.folder = folder
+        self.test_modules = Path(test_modules)
+        self.dice = drawn.random()
+        self.daemon = Daemon(folder, test_modules)
+        self.faults = []
+        self._off = off
+        self._ports = [free_port() for _ in drawn.inputs]
+        self._elements = drawn.elements[:1]
+        self._attack_ends = None
+        self._senders = []
+        self._outputs = []
+        self._checks = []
+        self._counts = {}
+        self._windows_count = True
+        self._tail_may_miss = frozenset(name for part in drawn.inputs if part.kind in drawn.scenario.loses_tail_of
+                                        for name in part.senders)
+        self._promises = [verdict.Promise(order=drawn.order(off), empty_key_ordered=drawn.empty_key_ordered,
+                                          tail_may_miss=self._tail_may_miss) for _ in ("out", "copy")]
+
+    def go(self):
+        try:
+            self._prepare()
+            self._attack()
+            self._wait_for_everything()
+            self._check_windows()
+            self.daemon.stop()
+            self._check_bookmarks()
+        except Stuck as stuck:
+            self._fault("stuck", str(stuck))
+            self._keep_stacks()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            self._fault("crash" if not self.daemon.running() else "daemon", str(error))
+            self._keep_stacks()
+        self._read_outputs()
+        self._promises[0].slips = self._outputs[0].hang_ups
+        for check in self._checks:
+            self.faults += check.finish(self.sent())
+
+    def end(self):
+        for sender in self._senders:
+            sender.give_up.set()
+        if self.daemon.running():
+            self.daemon.kill()
+        for part in (*self._senders, *self._outputs):
+            part.close()
+
+    def sent(self):
+        """What has to come out, by source."""
+        return {sender.stream.name: sender.stream.produced for sender in self._senders}
+
+    def events(self):
+        return ", ".join(f"{count} {event}" for event, count in self._counts.items()) or "undisturbed"
+
+    # for scenarios: time
+
+    def busy(self):
+        """Messages are still on their way, and the attack has not lasted too long."""
+        self._read_outputs()
+        return time.monotonic() < self._attack_ends and not self._complete()
+
+    def pause(self, seconds):
+        time.sleep(seconds)
+
+    def wait_until(self, condition):
+        poll(condition, STUCK_SECONDS)
+
+    # for scenarios: configurations
+
+    def configuration(self, elements=None):
+        return self.drawn.configuration(self._ports, self._elements if elements is None else elements, self._off)
+
+    def random_elements(self):
+        """None, one, or two of them."""
+        return self.dice.sample(self.drawn.elements, k=self.dice.choice((0, 1, 1, 1, 2)))
+
+    def element_with_workers(self, workers):
+        return dataclasses.replace(self.drawn.elements[0], workers=workers)
+
+    def reload(self, elements=None):
+        if elements is not None:
+            self._elements = elements
+        self.count("reloads")
+        self._host_repeats()
+        assert self.daemon.reload(self.configuration()), "a good configuration was refused"
+
+    def refused_reload(self, text, reason, off_too=True):
+        """`off_too`: without the element the configuration would be refused as well."""
+        if self._off and (not off_too or "parallelize" in text):
+            return self.reload()
+        self.count("refused")
+        self._host_repeats()
+        assert not self.daemon.reload(text), "a bad configuration was taken"
+        assert self.daemon.logged(reason), f"no reason like {reason!r} was given"
+
+    # for scenarios: life
+
+    def start(self, elements=None):
+        if elements is not None:
+            self._elements = elements
+        self.count("starts")
+        self.daemon.start(self.configuration(), **self.drawn.scenario.start_arguments(self))
+
+    def kill(self):
+        self.count("kills")
+        self._note_kill()
+        self.daemon.kill()
+
+    def give_up_sending(self):
+        for sender in self._senders:
+            sender.give_up.set()
+
+    def limit_memory(self, more_mib):
+        """Of writable memory, beyond what it has now; None: no limit."""
+        if more_mib is None:
+            limit = resource.RLIM_INFINITY
+        else:
+            status = Path(f"/proc/{self.daemon.pid}/status").read_text()
+            limit = int(re.search(r"VmData:\s+(\d+)", status)[1]) * 1024 + int(more_mib * MIB)
+        resource.prlimit(self.daemon.pid, resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+        self.count("limits")
+
+    def died_of_the_limit(self):
+        self.count("deaths")
+        self._note_kill()
+        code = self.daemon.wait_for_exit()
+        assert code in (-signal.SIGABRT, -signal.SIGTRAP) and SIGNS_OF_EXHAUSTION.search(self.daemon.log()), \
+            f"exit code {code}, and no word of memory"
+
+    def count(self, event):
+        self._counts[event] = self._counts.get(event, 0) + 1
+
+    def host_is_confused(self):
+        """Without the element, too, it now repeats messages and acknowledges them twice: only losses count."""
+        self._windows_count = False
+        self._promises[0] = self._checks[0].promise = dataclasses.replace(
+            self._promises[0], order="none", torn_lines=1, replayed=frozenset(self.sent()))
+
+    # below: private
+
+    def _note_kill(self):
+        for promise in self._promises:
+            promise.kills += 1
+            promise.torn_lines += 1
+
+    def _host_repeats(self):
+        """
+        Each time a network destination is initialized again, the host sends once more what was not quite written, and
+        a file source reads again what still waits in the destination's queue; without the element it does so as well.
+        """
+        if self.drawn.output not in outputs.SERVERS:
+            return
+        self._promises[0].repeats += 1
+        for promise in self._promises:
+            promise.replayed = frozenset(name for part in self.drawn.inputs if part.kind == "file" for name in part.senders)
+
+    def _fault(self, kind, text):
+        self.faults.append(verdict.Fault(kind, text))
+
+    def _prepare(self):
+        drawn = self.drawn
+        self._outputs = [self._open_output(drawn.output)] + ([outputs.File(self.folder / "copy")] if drawn.copy else [])
+        for index, part in enumerate(drawn.inputs):
+            self._senders += [self._new_sender(part.kind, index, name) for name in part.senders]
+        sent = {sender.stream.name: sender.stream.count + (isinstance(sender, traffic.FileSender))
+                for sender in self._senders}
+        self._checks = [verdict.Check(promise, sent, place)
+                        for promise, place, _ in zip(self._promises, ("out", "copy"), self._outputs)]
+        for index, part in enumerate(drawn.inputs):
+            if part.kind == "file":
+                (self.folder / f"{index}.in").touch()
+
+    def _open_output(self, name):
+        if name in outputs.SERVERS:
+            return outputs.SERVERS[name](self.daemon.port2, self.drawn.random())
+        return outputs.File(self.folder / self.drawn.scenario.output_folder / "out")
+
+    def _new_sender(self, kind, index, name):
+        stream = traffic.Stream(**plan.stream_arguments(self.drawn, name))
+        path = self.folder / f"{index}.sock"
+        if kind == "tcp":
+            return traffic.tcp_sender(stream, self._ports[index])
+        if kind == "udp":
+            return traffic.UdpSender(stream, self._ports[index])
+        if kind == "unix-stream":
+            return traffic.unix_stream_sender(stream, path)
+        if kind == "unix-dgram":
+            return traffic.UnixDatagramSender(stream, path)
+        return traffic.FileSender(stream, self.folder / f"{index}.in")
+
+    def _attack(self):
+        self.start()
+        self._attack_ends = time.monotonic() + ATTACK_SECONDS
+        for sender in self._senders:
+            sender.start()
+        self.drawn.scenario.during(self)
+        self._outputs[0].calm_down()
+
+    def _read_outputs(self):
+        lines = 0
+        for output, check in zip(self._outputs, self._checks):
+            for line in output.take_lines():
+                check.add(line)
+                lines += 1
+        return lines
+
+    def _complete(self):
+        if any(sender.is_alive() for sender in self._senders):
+            return False
+        sent = self.sent()
+        return all(check.missing(sent) == 0 for check in self._checks)
+
+    def _wait_for_everything(self):
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not self._complete():
+            if self._read_outputs():
+                deadline = time.monotonic() + STUCK_SECONDS
+            if not self.daemon.running():
+                raise AssertionError(f"the daemon has ended\n{self.daemon.log()[-3000:]}")
+            errors = [sender.error for sender in self._senders if sender.error]
+            if errors:
+                raise Stuck(errors[0])
+            if self._only_tails_miss():
+                return
+            if time.monotonic() > deadline:
+                sent = self.sent()
+                missing = sum(check.missing(sent) for check in self._checks)
+                raise Stuck(f"nothing came out for {STUCK_SECONDS} s, {missing} messages are missing")
+            time.sleep(POLL_SECONDS)
+
+    def _only_tails_miss(self):
+        """Nobody will send again what is missing."""
+        return (bool(self._tail_may_miss) and not any(sender.is_alive() for sender in self._senders)
+                and all(sender.stream.name in self._tail_may_miss for sender in self._senders))
+
+    def _check_windows(self):
+        """All is acknowledged: every source has its whole window again."""
+        if not self._windows_count:
+            return
+
+        def all_free():
+            stats = self.daemon.stats()
+            return all(number == stats.get(name.replace("free_window", "full_window"))
+                       for name, number in stats.items() if name.endswith("free_window"))
+
+        if not poll(all_free, STUCK_SECONDS / 4):
+            windows = [f"{name}={number}" for name, number in self.daemon.stats().items() if name.endswith("_window")]
+            self._fault("ack", "; ".join(windows))
+
+    def _check_bookmarks(self):
+        """A file source goes on where it ended: one more message comes, and nothing else."""
+        files = [sender for sender in self._senders if isinstance(sender, traffic.FileSender)]
+        if not files:
+            return
+        self.start()
+        for sender in files:
+            sender.send_one_more()
+        self._wait_for_everything()
+        self.daemon.stop()
+
+    def _keep_stacks(self):
+        """For whoever has to find out: what all threads do, or what a core says of it."""
+        if self.daemon.running():
+            target = ["-p", str(self.daemon.pid)]
+        else:
+            core = _find_core(self.daemon)
+            if not core:
+                return
+            target = ["/usr/sbin/syslog-ng", str(core)]
+        with (self.folder / "stacks").open("wb") as stacks, contextlib.suppress(OSError):
+            subprocess.run(["gdb", "-batch", "-ex", "thread apply all bt", *target], stdout=stacks,
+                           stderr=subprocess.STDOUT, timeout=120)
+
+
+def _find_core(daemon):
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern.startswith("|"):
+        return None
+    name = pattern.replace("%p", str(daemon.pid)).replace("%e", "syslog-ng")
+    candidates = [daemon.directory / name, daemon.directory / f"{name}.{daemon.pid}"]
+    return next((path for path in candidates if path.exists()), None)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whether what came out is what was promised."""
+
+import dataclasses
+from collections import Counter, defaultdict
+
+import traffic
+
+MAX_REPORTED = 10
+ORDER_FAULTS_OF_A_SLIP = 3      # where it is missing, where it comes, and behind it
+
+
+@dataclasses.dataclass
+class Promise:
+    """What must hold for the output of one trial."""
+
+    order: str = "by key"               # or "total", "none"
+    empty_key_ordered: bool = True
+    kills: int = 0                      # after each, every source may begin again somewhere
+    repeats: int = 0                    # so many messages may come twice
+    replayed: frozenset = frozenset()   # sources of which anything may come again
+    slips: int = 0                      # so many messages may have changed their places
+    torn_lines: int = 0                 # the host may have broken off a line so often
+    tail_may_miss: frozenset = frozenset()  # sources of which only the last messages may be missing
+
+
+@dataclasses.dataclass
+class Fault:
+    kind: str           # loss, duplicate, order, torn, ack, stuck, crash
+    text: str
+
+    def __str__(self):
+        return f"{self.kind}: {self.text}"
+
+
+class Check:
+    """Of one output: add lines, then finish(). `most`: messages of each source."""
+
+    def __init__(self, promise, most, place):
+        self.promise = promise
+        self._place = place
+        self._seen = {source: bytearray(count) for source, count in most.items()}
+        self._last = {}
+        self._jumps = Counter()
+        self._torn = 0
+        self._repeated = 0
+        self._faults = defaultdict(list)
+
+    def add(self, line):
+        if not traffic.is_whole(line):
+            self._torn += 1
+        message = traffic.parse(line)
+        if not message:
+            return
+        source, key, number, number_in_key = message
+        seen = self._seen.get(source)
+        if seen is None or number >= len(seen):
+            self._faults["duplicate"].append(f"never sent: {source} number {number}")
+            return
+        if seen[number] and self._may_repeat(source):
+            return
+        if seen[number] and not self.promise.kills:
+            self._faults["duplicate"].append(f"{source} number {number}, {key} {number_in_key}")
+        seen[number] = 1
+        if self.promise.order == "total":
+            self._check_next(source, number)
+        elif self.promise.order == "by key" and (key or self.promise.empty_key_ordered):
+            self._check_next((source, key), number_in_key)
+
+    def missing(self, sent):
+        """How many of the first messages of each source, so many as `sent` says, have not come yet."""
+        return sum(sent[source] for source in sent) - sum(self._seen[source].count(1, 0, sent[source]) for source in sent)
+
+    def finish(self, sent):
+        """Returns the list of faults; `sent`: as for missing()."""
+        if self._torn > self.promise.torn_lines:
+            self._faults["torn"].append(f"{self._torn} lines")
+        if len(self._faults["order"]) <= ORDER_FAULTS_OF_A_SLIP * self.promise.slips:
+            del self._faults["order"]
+        for source, seen in self._seen.items():
+            seen = seen[: sent[source]]
+            if source in self.promise.tail_may_miss:
+                seen = seen.rstrip(b"\0")
+            missing = seen.count(0)
+            if missing:
+                self._faults["loss"].append(f"{source}: {missing} of {sent[source]}, first number {seen.index(0)}")
+        return [Fault(kind, f"{self._place}: {_shorten(texts)}") for kind, texts in self._faults.items()]
+
+    def _may_repeat(self, source):
+        if source in self.promise.replayed:
+            return True
+        self._repeated += self.promise.kills == 0
+        return 0 < self._repeated <= self.promise.repeats
+
+    def _check_next(self, stream, number):
+        last = self._last.get(stream, -1)
+        self._last[stream] = number
+        if number == last + 1:
+            return
+        if number <= last and self._jumps[stream] < self.promise.kills:
+            self._jumps[stream] += 1
+            return
+        self._faults["order"].append(f"{stream}: {number} after {last}")
+
+
+def _shorten(texts):
+    more = len(texts) - MAX_REPORTED
+    return "; ".join(texts[:MAX_REPORTED] + ([f"and {more} more"] if more > 0 else []))
