@@ -11,6 +11,7 @@ BLOCKED_SECONDS = (0.5, 3)
 HANG_UP_SECONDS = (0.2, 2)
 SLOW_BYTES_PER_SECOND = 20_000_000
 READ_BYTES = 65536
+DEAD_SECONDS = 10
 
 
 class File:
@@ -44,6 +45,7 @@ class _Connection:
         self.socket = accepted
         self.received = bytearray()
         self.ended = False
+        self.read_at = time.monotonic()
 
 
 class Server:
@@ -71,7 +73,7 @@ class Server:
                 *whole, rest = first.received.split(b"\n")
                 lines += whole
                 first.received = rest
-                if not first.ended:
+                if not first.ended and not self._is_dead(first):
                     break
                 # a line that was broken off comes again on the next connection
                 self._connections.pop(0)
@@ -104,6 +106,10 @@ class Server:
                     except OSError:
                         pass    # it is gone already
 
+    def _is_dead(self, connection):
+        """The kernel may give up what a killed daemon had not got rid of, and tell nobody."""
+        return len(self._connections) > 1 and time.monotonic() - connection.read_at > DEAD_SECONDS
+
     def _accept(self):
         while True:
             try:
@@ -123,6 +129,7 @@ class Server:
                 data = b""
             with self._lock:
                 connection.received += data
+                connection.read_at = time.monotonic()
                 connection.ended = not data
             if not data:
                 connection.socket.close()

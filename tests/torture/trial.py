@@ -2,14 +2,13 @@
 """One trial: a daemon, those who send to it, what it writes to, and the scenario that attacks it."""
 
 import contextlib
+import dataclasses
 import re
 import resource
 import signal
 import subprocess
 import time
 from pathlib import Path
-
-import dataclasses
 
 import outputs
 import plan
@@ -200,7 +199,8 @@ class Trial:
 
     def _note_kill(self):
         for promise in self._promises:
-            promise.kills += 1
+            # what a disk-buffer has begins again, and so does what a file source brings
+            promise.kills += 2 if self.drawn.queue == plan.RELIABLE_DISK else 1
             promise.torn_lines += 1
 
     def _host_repeats(self):
@@ -319,8 +319,10 @@ class Trial:
         self.daemon.stop()
 
     def _keep_stacks(self):
-        """For whoever has to find out: what all threads do, or what a core says of it."""
+        """For whoever has to find out: what all threads do, and the counters, or what a core says of it."""
         if self.daemon.running():
+            (self.folder / "stats").write_text("".join(f"{name}={number}\n"
+                                                       for name, number in self.daemon.stats().items()))
             target = ["-p", str(self.daemon.pid)]
         else:
             core = _find_core(self.daemon)
