@@ -408,7 +408,8 @@ inline void
 FakeSource::send(const std::string &key)
 {
   FakeHost::Running as(host_, *this);
-  auto message = std::make_unique<FakeMessage>(index_, key, host_.order_.sent(index_, key), host_.cost);
+  auto message = std::make_unique<FakeMessage>(
+    FakeMessage{index_, key, host_.order_.sent(index_, key), host_.cost});
   host_.sent_count_++;
 
   for (;;)

@@ -8,7 +8,7 @@
 //   PARALLELIZE_SEED    the first round's seed; the next round's is one more
 //   PARALLELIZE_ROUNDS  how many rounds
 
-#include "fake-host.hpp"
+#include "engine-model.hpp"
 
 #include <criterion/criterion.h>
 
@@ -17,211 +17,20 @@
 #include <cstdlib>
 #include <random>
 #include <string>
-#include <vector>
 
 namespace {
 
-constexpr unsigned max_depth = 6;       // threads inside each other
-constexpr unsigned ordinary = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS;
-
 // The same numbers from the same seed everywhere.
-class Dice
+class SeededDice : public Dice
 {
 public:
-  explicit Dice(std::uint64_t seed) : random_(seed) {}
+  explicit SeededDice(std::uint64_t seed) : random_(seed) {}
 
-  std::uint64_t any() { return random_(); }
-  unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
-  unsigned from_to(unsigned first, unsigned last) { return first + below(last - first + 1); }
-  bool one_in(unsigned times) { return below(times) == 0; }
-
-  template <typename T>
-  T
-  one_of(std::initializer_list<T> choices)
-  {
-    return choices.begin()[below(static_cast<unsigned>(choices.size()))];
-  }
+  std::uint64_t any() override { return random_(); }
+  unsigned below(unsigned limit) override { return static_cast<unsigned>(random_() % limit); }
 
 private:
   std::mt19937_64 random_;
-};
-
-ParallelizeEngineOptions
-random_options(Dice &dice)
-{
-  return {
-    .workers = dice.from_to(1, 5),
-    .keyed = !dice.one_in(5),
-    .empty_key_round_robin = dice.one_in(2),
-    .batch_size = dice.one_of({1u, 2u, 5u, 20u, 100u}),
-    .quantum = dice.one_of({1u, 2u, 7u, 40u, 1000u}),
-    .prefetch = dice.one_of({1u, 3u, 10u, 50u, 1000u}),
-    .seed = {dice.any(), dice.any()},
-  };
-}
-
-class Model
-{
-public:
-  explicit Model(std::uint64_t seed) : dice_(seed), host_(random_options(dice_))
-  {
-    host_.context = "PARALLELIZE_SEED=" + std::to_string(seed) + " PARALLELIZE_ROUNDS=1";
-    keys_ = dice_.one_of({1u, 2u, 8u, 60u});
-    usual_cost_ = dice_.one_of({100u, 500u, 5'000u, 50'000u, 500'000u});
-    interleave_one_in_ = dice_.one_of({2u, 4u, 10u, 40u});
-    steps_left_ = dice_.from_to(20, 400);
-    for (unsigned i = dice_.from_to(1, 4); i; i--)
-      host_.source(dice_.one_of<unsigned>({0, PARALLELIZE_PRODUCER_BATCHES, ordinary, ordinary}));
-    host_.on_callback = [this] { meanwhile(); };
-  }
-
-  void
-  run()
-  {
-    while (steps_left_)
-      {
-        step();
-        check_somebody_comes();
-        if (dice_.one_in(100))
-          come_to_rest();
-      }
-    end();
-  }
-
-private:
-  void
-  meanwhile()
-  {
-    if (depth_ == max_depth || !dice_.one_in(interleave_one_in_))
-      return;
-    depth_++;
-    step();
-    depth_--;
-  }
-
-  // Something happens on a random thread, if it is not inside the engine already.
-  void
-  step()
-  {
-    if (resting_)
-      return run_a_worker();
-    if (!steps_left_)
-      return;
-    steps_left_--;
-    switch (dice_.below(10))
-      {
-      case 0:
-        if (dice_.one_in(5))
-          start_or_stop();
-        break;
-      case 1:
-      case 2:
-      case 3:
-      case 4:
-        run_a_worker();
-        break;
-      default:
-        run_a_source();
-      }
-  }
-
-  void
-  start_or_stop()
-  {
-    if (started_)
-      host_.stop();
-    else if (host_.count(FakeWorker::absent) + host_.count(FakeWorker::ended) == host_.options.workers)
-      start();
-    else
-      return;           // still stopping
-    started_ = !started_;
-  }
-
-  void
-  start()
-  {
-    host_.start();
-    for (unsigned i = 1; i < host_.options.workers; i++)
-      if (dice_.one_in(20))
-        host_.abandon(i);
-  }
-
-  void
-  run_a_worker()
-  {
-    const unsigned worker = dice_.below(host_.options.workers);
-    if (host_.can_run(worker))
-      host_.run(worker);
-  }
-
-  void
-  run_a_source()
-  {
-    FakeSource &source = *host_.sources()[dice_.below(static_cast<unsigned>(host_.sources().size()))];
-    if (source.running)
-      return;
-    if (dice_.one_in(4))
-      {
-        source.end_batch();
-        return;
-      }
-    for (unsigned i = dice_.one_of({1u, 1u, 5u, 50u}); i; i--)
-      {
-        host_.cost = dice_.one_in(20) ? dice_.one_of({100u, 50'000u, 3'000'000u}) : usual_cost_;
-        source.send(random_key());
-      }
-  }
-
-  std::string
-  random_key()
-  {
-    const unsigned key = dice_.one_in(2) ? 1 : dice_.below(keys_ + 1);
-    return key ? "k" + std::to_string(key) : "";
-  }
-
-  // Between steps: what is inside has somebody who will run it without being woken.
-  void
-  check_somebody_comes()
-  {
-    host_.check(host_.counters().in_flight == 0 || host_.count(FakeWorker::awake) > 0 || somebody_forwards_itself(),
-                std::to_string(host_.counters().in_flight) + " messages wait, and nobody is awake");
-  }
-
-  // All wait for the end of its batch, which will come.
-  bool
-  somebody_forwards_itself() const
-  {
-    const auto &sources = host_.sources();
-    return std::any_of(sources.begin(), sources.end(), [](const auto &source) { return source->forwards_itself(); });
-  }
-
-  // Other workers go on inside callbacks, but nothing more is sent.
-  void
-  come_to_rest()
-  {
-    resting_ = true;
-    host_.come_to_rest();
-    resting_ = false;
-  }
-
-  void
-  end()
-  {
-    host_.stop();
-    come_to_rest();
-    host_.check(host_.count(FakeWorker::ended) + host_.count(FakeWorker::absent) == host_.options.workers,
-                "a stopped worker has not ended");
-  }
-
-  Dice dice_;
-  FakeHost host_;
-  unsigned keys_;
-  unsigned usual_cost_;
-  unsigned interleave_one_in_;
-  unsigned steps_left_;
-  unsigned depth_ = 0;
-  bool started_ = false;
-  bool resting_ = false;
 };
 
 std::uint64_t
@@ -240,5 +49,8 @@ Test(model, random_schedules)
   std::fprintf(stderr, "PARALLELIZE_SEED=%" PRIu64 " PARALLELIZE_ROUNDS=%" PRIu64 "\n", seed, rounds);
 
   for (std::uint64_t round = 0; round < rounds; round++)
-    Model(seed + round).run();
+    {
+      SeededDice dice(seed + round);
+      EngineModel(dice, "PARALLELIZE_SEED=" + std::to_string(seed + round) + " PARALLELIZE_ROUNDS=1").run();
+    }
 }

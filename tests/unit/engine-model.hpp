@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One random schedule of an engine, stepped in one thread.
+//
+// An engine, sources and messages are drawn, then random threads are stepped.
+// Inside a callback other threads may be stepped, as if they ran meanwhile; the
+// thread that is called back goes on afterwards.
+#pragma once
+
+#include "fake-host.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+// Where the choices of a schedule come from.
+class Dice
+{
+public:
+  virtual ~Dice() = default;
+
+  virtual std::uint64_t any() = 0;
+  virtual unsigned below(unsigned limit) = 0;
+  // Nothing more is to be begun.
+  virtual bool exhausted() const { return false; }
+
+  unsigned from_to(unsigned first, unsigned last) { return first + below(last - first + 1); }
+  bool one_in(unsigned times) { return below(times) == 0; }
+
+  template <typename T>
+  T
+  one_of(std::initializer_list<T> choices)
+  {
+    return choices.begin()[below(static_cast<unsigned>(choices.size()))];
+  }
+};
+
+class EngineModel
+{
+public:
+  EngineModel(Dice &dice, const std::string &context) : dice_(dice), host_(random_options(dice))
+  {
+    host_.context = context;
+    keys_ = dice_.one_of({1u, 2u, 8u, 60u});
+    usual_cost_ = dice_.one_of({100u, 500u, 5'000u, 50'000u, 500'000u});
+    interleave_one_in_ = dice_.one_of({2u, 4u, 10u, 40u});
+    steps_left_ = dice_.from_to(20, 400);
+    for (unsigned i = dice_.from_to(1, 4); i; i--)
+      host_.source(dice_.one_of<unsigned>({0, PARALLELIZE_PRODUCER_BATCHES, ordinary, ordinary}));
+    host_.on_callback = [this] { meanwhile(); };
+  }
+
+  void
+  run()
+  {
+    while (steps_left_ && !dice_.exhausted())
+      {
+        step();
+        check_somebody_comes();
+        if (dice_.one_in(100))
+          come_to_rest();
+      }
+    end();
+  }
+
+  // How many threads were stepped.
+  unsigned steps() const { return steps_; }
+
+private:
+  static ParallelizeEngineOptions
+  random_options(Dice &dice)
+  {
+    return {
+      .workers = dice.from_to(1, 5),
+      .keyed = !dice.one_in(5),
+      .empty_key_round_robin = dice.one_in(2),
+      .batch_size = dice.one_of({1u, 2u, 5u, 20u, 100u}),
+      .quantum = dice.one_of({1u, 2u, 7u, 40u, 1000u}),
+      .prefetch = dice.one_of({1u, 3u, 10u, 50u, 1000u}),
+      .seed = {dice.any(), dice.any()},
+    };
+  }
+
+  void
+  meanwhile()
+  {
+    if (depth_ == max_depth || !dice_.one_in(interleave_one_in_))
+      return;
+    depth_++;
+    step();
+    depth_--;
+  }
+
+  // Something happens on a random thread, if it is not inside the engine already.
+  void
+  step()
+  {
+    if (resting_)
+      return run_a_worker();
+    if (!steps_left_)
+      return;
+    steps_left_--;
+    steps_++;
+    switch (dice_.below(10))
+      {
+      case 0:
+        if (dice_.one_in(5))
+          start_or_stop();
+        break;
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+        run_a_worker();
+        break;
+      default:
+        run_a_source();
+      }
+  }
+
+  void
+  start_or_stop()
+  {
+    if (started_)
+      host_.stop();
+    else if (host_.count(FakeWorker::absent) + host_.count(FakeWorker::ended) == host_.options.workers)
+      start();
+    else
+      return;           // still stopping
+    started_ = !started_;
+  }
+
+  void
+  start()
+  {
+    host_.start();
+    for (unsigned i = 1; i < host_.options.workers; i++)
+      if (dice_.one_in(20))
+        host_.abandon(i);
+  }
+
+  void
+  run_a_worker()
+  {
+    const unsigned worker = dice_.below(host_.options.workers);
+    if (host_.can_run(worker))
+      host_.run(worker);
+  }
+
+  void
+  run_a_source()
+  {
+    FakeSource &source = *host_.sources()[dice_.below(static_cast<unsigned>(host_.sources().size()))];
+    if (source.running)
+      return;
+    if (dice_.one_in(4))
+      {
+        source.end_batch();
+        return;
+      }
+    for (unsigned i = dice_.one_of({1u, 1u, 5u, 50u}); i; i--)
+      {
+        host_.cost = dice_.one_in(20) ? dice_.one_of({100u, 50'000u, 3'000'000u}) : usual_cost_;
+        source.send(random_key());
+      }
+  }
+
+  std::string
+  random_key()
+  {
+    const unsigned key = dice_.one_in(2) ? 1 : dice_.below(keys_ + 1);
+    return key ? "k" + std::to_string(key) : "";
+  }
+
+  // Between steps: what is inside has somebody who will run it without being woken.
+  void
+  check_somebody_comes()
+  {
+    host_.check(host_.counters().in_flight == 0 || host_.count(FakeWorker::awake) > 0 || somebody_forwards_itself(),
+                std::to_string(host_.counters().in_flight) + " messages wait, and nobody is awake");
+  }
+
+  // All wait for the end of its batch, which will come.
+  bool
+  somebody_forwards_itself() const
+  {
+    const auto &sources = host_.sources();
+    return std::any_of(sources.begin(), sources.end(), [](const auto &source) { return source->forwards_itself(); });
+  }
+
+  // Other workers go on inside callbacks, but nothing more is sent.
+  void
+  come_to_rest()
+  {
+    resting_ = true;
+    host_.come_to_rest();
+    resting_ = false;
+  }
+
+  void
+  end()
+  {
+    host_.stop();
+    come_to_rest();
+    host_.check(host_.count(FakeWorker::ended) + host_.count(FakeWorker::absent) == host_.options.workers,
+                "a stopped worker has not ended");
+  }
+
+  static constexpr unsigned max_depth = 6;      // threads inside each other
+  static constexpr unsigned ordinary = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS;
+
+  Dice &dice_;
+  FakeHost host_;
+  unsigned keys_;
+  unsigned usual_cost_;
+  unsigned interleave_one_in_;
+  unsigned steps_left_;
+  unsigned steps_ = 0;
+  unsigned depth_ = 0;
+  bool started_ = false;
+  bool resting_ = false;
+};
