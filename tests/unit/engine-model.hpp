@@ -58,6 +58,7 @@ public:
       {
         step();
         check_somebody_comes();
+        host_.check_counters();
         if (dice_.one_in(100))
           come_to_rest();
       }

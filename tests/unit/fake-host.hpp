@@ -111,6 +111,8 @@ public:
       .publish = [](void *self, ParallelizeThread on) { static_cast<FakeHost *>(self)->publish(on); },
       .wake = [](void *self, unsigned worker) { static_cast<FakeHost *>(self)->wake(worker); },
       .now = [](void *self) { return static_cast<FakeHost *>(self)->now(); },
+      .message_id = [](void *, const ParallelizeMessage *message)
+      { return static_cast<FakeMessage *>(message->handle)->number; },
       .hot_key = [](void *self, const char *key, size_t length, unsigned percent)
       { static_cast<FakeHost *>(self)->hot_key({key, length}, percent); },
     };
@@ -231,6 +233,19 @@ public:
     return counters;
   }
 
+  // Nothing happens meanwhile, though the clock is looked at.
+  ParallelizeWorkerCounters
+  worker_counters(unsigned index) const
+  {
+    ParallelizeWorkerCounters counters;
+    observing_ = true;
+    parallelize_engine_get_worker_counters(engine_, index, &counters);
+    observing_ = false;
+    return counters;
+  }
+
+  ParallelizeEngine *engine() const { return engine_; }
+
   std::uint64_t processed_by(unsigned index) const { return parallelize_engine_processed_by(engine_, index); }
 
   // The keys of all published messages, in order.
@@ -245,7 +260,27 @@ public:
   {
     const std::string complaint = order_.finished();
     check(complaint.empty(), complaint);
+    check_counters();
     check(counters().in_flight == 0, "in_flight is not zero in an empty engine");
+    check(counters().entered == sent_count_, "not everything that was sent has entered");
+  }
+
+  // Nothing of what is counted contradicts the rest; not while a source's
+  // thread runs, which counts when it is done.
+  void
+  check_counters() const
+  {
+    const ParallelizeEngineCounters all = counters();
+    std::uint64_t assigned = all.helped + all.forwarded_directly;
+    std::uint64_t processed = assigned;
+    for (unsigned i = 0; i < options.workers; i++)
+      {
+        assigned += worker_counters(i).assigned;
+        processed += worker_counters(i).processed;
+      }
+    check(all.entered == all.processed + all.in_flight, "entered is not processed + in flight");
+    check(all.entered == assigned + all.waiting, "entered is not assigned + waiting");
+    check(all.processed == processed, "processed is not the sum of all threads'");
   }
 
   void
@@ -299,7 +334,7 @@ private:
   void
   called_back()
   {
-    if (on_callback)
+    if (on_callback && !observing_)
       on_callback();
   }
 
@@ -397,6 +432,7 @@ private:
   std::vector<std::unique_ptr<FakeWorker>> workers_;
   std::vector<std::unique_ptr<FakeSource>> sources_;
   FakeThread *current_ = nullptr;
+  mutable bool observing_ = false;
   std::map<std::string, FakeThread *> holders_;         // key to the thread that has it unpublished
   OrderCheck order_;
   std::string published_;

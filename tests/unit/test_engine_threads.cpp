@@ -149,6 +149,7 @@ public:
       .publish = [](void *self, ParallelizeThread) { static_cast<Daemon *>(self)->publish(); },
       .wake = [](void *self, unsigned worker) { static_cast<Daemon *>(self)->workers_[worker].wake(); },
       .now = [](void *) { return here.clock; },
+      .message_id = nullptr,
       .hot_key = [](void *, const char *, size_t, unsigned) {},
     };
     engine_ = parallelize_engine_new(&options, &callbacks, this);

@@ -43,18 +43,21 @@ public:
   // So slow that looking at the clock after each message is not felt.
   bool slow() const
   {
-    const std::uint32_t ns = average_.load(std::memory_order_relaxed);
+    const std::uint32_t ns = nanoseconds();
     return ns == 0 || ns > 20'000;
   }
+
+  // Of one message; 0: unknown.
+  std::uint32_t nanoseconds() const { return average_.load(std::memory_order_relaxed); }
 
   // How many messages are worth waking one thread for.
   unsigned per_wake_up() const { return messages_in(wake_up_ns); }
 
   // How many messages take about so long.  At least 1; 1 if the cost is unknown.
-  unsigned messages_in(std::uint32_t nanoseconds) const
+  unsigned messages_in(std::uint32_t span_ns) const
   {
-    const std::uint32_t ns = average_.load(std::memory_order_relaxed);
-    return ns == 0 || ns >= nanoseconds ? 1 : nanoseconds / ns;
+    const std::uint32_t ns = nanoseconds();
+    return ns == 0 || ns >= span_ns ? 1 : span_ns / ns;
   }
 
 private:

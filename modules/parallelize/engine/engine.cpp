@@ -45,6 +45,7 @@ constexpr std::size_t cache_line = 64;
 
 constexpr unsigned time_one_in = 8;         // messages forwarded directly
 constexpr unsigned watch_one_in = 16;       // keys
+constexpr unsigned probe_one_in = 64;       // messages handed over; all of them if messages are slow
 constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
 constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
 
@@ -72,7 +73,8 @@ bring_closer(const Task &task)
  * ------------------------------------------------------------------------ */
 
 parallelize_producer::parallelize_producer(parallelize_engine &engine)
-  : engine(engine), nodes(engine.slabs_), time_this(time_one_in), watch_this(watch_one_in)
+  : engine(engine), nodes(engine.slabs_), time_this(time_one_in), watch_this(watch_one_in),
+    probe_this(probe_one_in)
 {
 }
 
@@ -80,7 +82,7 @@ parallelize_engine::parallelize_engine(const ParallelizeEngineOptions &options,
                                        const ParallelizeCallbacks &callbacks, void *user_data)
   : options_(options), callbacks_(callbacks), user_data_(user_data),
     help_until_(options.prefetch - options.prefetch / 4),
-    hash_(options.seed[0], options.seed[1])
+    created_(callbacks.now(user_data)), hash_(options.seed[0], options.seed[1])
 {
   const std::size_t strands =
     options.keyed ? std::min(max_strands, std::bit_ceil(options.workers * strands_per_worker)) : 1;
@@ -200,6 +202,14 @@ parallelize_engine::accept(ParallelizeProducer &producer)
   return producer.time_this.pick() ? PARALLELIZE_ACCEPT_FORWARD_TIMED : PARALLELIZE_ACCEPT_FORWARD;
 }
 
+// One of several messages was forwarded directly, and timed.
+void
+parallelize_engine::timed(std::uint64_t nanoseconds)
+{
+  cost_.sample(nanoseconds);
+  processing_times_.record(nanoseconds, time_one_in);
+}
+
 // nullptr: the message needs no order.
 Strand *
 parallelize_engine::strand_of(std::string_view key)
@@ -215,8 +225,8 @@ parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string
   if (!producer.watch_this.pick())
     return;
   std::string hot;
-  const unsigned percent = hot_keys_.sample(key, hot);
-  if (!percent || sleeping_.load(std::memory_order_relaxed) == 0)
+  const unsigned percent = hot_keys_.sample(key, hash_(key.data(), key.size()), hot);
+  if (!percent || options_.workers == 1 || sleeping_.load(std::memory_order_relaxed) == 0)
     return;
 
   const std::uint64_t time = std::max<std::uint64_t>(now(), 1);
@@ -304,11 +314,18 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
                             std::string_view key)
 {
   Strand *strand = strand_of(key);
-  if (strand && options_.workers > 1)
-    watch_for_hot_key(producer, key);
-  if (strand && runs_here(producer, *strand))
-    return PARALLELIZE_ENQUEUE_FORWARD;
-  producer.pending.push_back({strand, message});
+  if (strand)
+    {
+      watch_for_hot_key(producer, key);
+      if (runs_here(producer, *strand))
+        return PARALLELIZE_ENQUEUE_FORWARD;
+      Node *node = producer.nodes.take();
+      node->message = message;
+      node->key.assign(key);
+      producer.pending.push_back({strand, node, {}});
+    }
+  else
+    producer.pending.push_back({nullptr, nullptr, message});
 
   const bool helps = shall_help(producer);
   if (!helps && !worth_handing_over(producer))
@@ -317,13 +334,20 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
 
   // Whoever has helped has published, which may have closed the producer.
   if (producer.direct)
-    help(0);
-  else if (helps && !(worth_helping() && help(cost_.cheap() ? 0 : help_until_)))
+    help(0, PARALLELIZE_INLINE_NO_WORKER);
+  else if (helps && !(worth_helping() && help(cost_.cheap() ? 0 : help_until_, PARALLELIZE_INLINE_CROWDED)))
     {
       producer.pause = pause_after_no_help;
+      outrun_.fetch_add(1, std::memory_order_relaxed);
       return PARALLELIZE_ENQUEUED_OUTRUN;
     }
   return PARALLELIZE_ENQUEUED;
+}
+
+void
+parallelize_engine::probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight)
+{
+  message = {new Probe{message, time, weight}, Probe::flag};
 }
 
 void
@@ -333,19 +357,27 @@ parallelize_engine::hand_over(ParallelizeProducer &producer)
     return;
 
   const std::size_t count = producer.pending.size();
+  const bool probe_all = cost_.slow();
+  std::uint64_t time = 0;           // the clock is looked at once, and only for a probe
+
   in_flight_.fetch_add(count, std::memory_order_relaxed);
-  for (const auto &[strand, message] : producer.pending)
+  handed_over_.fetch_add(count, std::memory_order_relaxed);
+  batches_.fetch_add(1, std::memory_order_relaxed);
+  for (auto &[strand, node, unordered] : producer.pending)
     {
-      if (!strand)
+      ParallelizeMessage &message = strand ? node->message : unordered;
+      if (probe_all || producer.probe_this.pick())
         {
-          producer.tasks.push_back({nullptr, message});
-          continue;
+          time = time ? time : now();
+          probe(message, time, probe_all ? 1 : probe_one_in);
         }
-      Node *node = producer.nodes.take();
-      node->message = message;
-      if (strand->push(node))
+      if (!strand)
+        producer.tasks.push_back({nullptr, message});
+      else if (strand->push(node))
         producer.tasks.push_back({strand, {}});
     }
+  if (const std::size_t behind_others = count - producer.tasks.size())
+    ordered_.fetch_add(behind_others, std::memory_order_relaxed);
   producer.pending.clear();
   if (producer.tasks.empty())
     return;
@@ -371,8 +403,9 @@ parallelize_engine::close(ParallelizeProducer &producer)
   hand_over(producer);
   if (producer.forwarded)
     {
-      forwarded_directly_.fetch_add(producer.forwarded - producer.helped, std::memory_order_relaxed);
-      helped_.fetch_add(producer.helped, std::memory_order_relaxed);
+      inlined_[PARALLELIZE_INLINE_TOO_CHEAP].fetch_add(producer.forwarded - producer.helped, std::memory_order_relaxed);
+      inlined_[PARALLELIZE_INLINE_CROWDED].fetch_add(producer.helped, std::memory_order_relaxed);
+      sources_busy_ns_.fetch_add(std::uint64_t{producer.forwarded} * cost_.nanoseconds(), std::memory_order_relaxed);
       producer.forwarded = producer.helped = 0;
     }
   if (producer.solo)
@@ -396,6 +429,23 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
+void
+parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left)
+{
+  SourceWindows::State state = SourceWindows::open;
+  if (left <= window / 16)
+    {
+      // Of this source there cannot be more here than there is altogether.
+      const std::uint64_t inside = in_flight_.load(std::memory_order_relaxed) + producer.pending.size();
+      const bool beyond = window - left > 2 * inside;
+      state = beyond ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
+      (beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside).fetch_add(1, std::memory_order_relaxed);
+    }
+  windows_.looks.fetch_add(1, std::memory_order_relaxed);
+  windows_.last.store(state, std::memory_order_relaxed);
+  windows_.last_size.store(window, std::memory_order_relaxed);
+}
+
 bool
 parallelize_engine::nobody_is_alive()
 {
@@ -417,20 +467,23 @@ parallelize_engine::worth_helping()
 // Run strands on the producer's thread until no more than `until_in_flight`
 // messages are inside or nothing can be run right now.  False: nothing was run.
 bool
-parallelize_engine::help(std::uint64_t until_in_flight)
+parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason reason)
 {
-  Runner runner(PARALLELIZE_ON_PRODUCER, slabs_);
+  RunnerCounters counters;
+  Runner runner(PARALLELIZE_ON_PRODUCER, slabs_, counters);
   bool any = false;
   bool more = true;
   Task task;
 
   while (more)
     {
-      while (runner.done < options_.quantum && !slice_is_over(runner) && take_one(task))
+      while (runner.done < options_.quantum && !slice_is_over(runner) && take_one(runner, task))
         run_task(runner, task, options_.quantum - runner.done);
-      more = runner.done >= options_.quantum || slice_is_over(runner);
-      any |= runner.done > 0;
-      helped_.fetch_add(runner.done, std::memory_order_relaxed);
+      const unsigned done = runner.done;
+      more = done >= options_.quantum || slice_is_over(runner);
+      any |= done > 0;
+      inlined_[reason].fetch_add(done, std::memory_order_relaxed);
+      helped_started_.fetch_add(done, std::memory_order_relaxed);
       if (publish(runner))
         {
           // What is queued again may have nobody but us to run it.
@@ -438,8 +491,11 @@ parallelize_engine::help(std::uint64_t until_in_flight)
           if (nobody_is_alive())
             until_in_flight = 0;
         }
+      helped_published_.fetch_add(done, std::memory_order_relaxed);
       more &= in_flight_.load(std::memory_order_relaxed) > until_in_flight;
     }
+  helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
+  sources_busy_ns_.fetch_add(counters.busy_ns.get(), std::memory_order_relaxed);
   return any;
 }
 
@@ -448,10 +504,30 @@ parallelize_engine::help(std::uint64_t until_in_flight)
  * ------------------------------------------------------------------------ */
 
 void
-parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message)
+parallelize_engine::forward(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+{
+  runner.counters.message.start(key, callbacks_.message_id ? callbacks_.message_id(user_data_, &message) : 0);
+  callbacks_.forward(user_data_, runner.on, &message);
+}
+
+void
+parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+{
+  const std::unique_ptr<Probe> probe(static_cast<Probe *>(message.handle));
+  const std::uint64_t started = now();
+  waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
+  forward(runner, probe->message, key);
+  processing_times_.record(now() - started, probe->weight);
+}
+
+void
+parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
 {
   runner.done++;
-  callbacks_.forward(user_data_, runner.on, &message);
+  if (message.flags & Probe::flag)
+    run_probe(runner, message, key);
+  else
+    forward(runner, message, key);
 }
 
 void
@@ -461,7 +537,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
     start_slice(runner);
   if (!task.strand)
     {
-      run_message(runner, task.message);
+      run_message(runner, task.message, {});
       return;
     }
 
@@ -471,10 +547,12 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
       if (!node)
         break;
       const ParallelizeMessage message = node->message;
+      const KeyHead key = node->key;
       runner.nodes.give_back(node);
+      runner.counters.waiting.set(task.strand->backlog());
       if (const Node *next = task.strand->next_known())
         bring_closer(next->message);
-      run_message(runner, message);
+      run_message(runner, message, key);
       if (slice_is_over(runner))
         break;
     }
@@ -485,7 +563,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
 void
 parallelize_engine::start_slice(Runner &runner)
 {
-  runner.slice_started = now();
+  runner.counters.slice_started.set(std::max<std::uint64_t>(now(), 1));
   runner.slice_over = false;
   runner.until_clock = messages_until_clock();
 }
@@ -506,7 +584,7 @@ parallelize_engine::slice_is_over(Runner &runner)
   if (runner.slice_over || (runner.until_clock && --runner.until_clock))
     return runner.slice_over;
   runner.until_clock = messages_until_clock();
-  runner.slice_over = now() - runner.slice_started >= slice_ns
+  runner.slice_over = now() - runner.counters.slice_started.get() >= slice_ns
                       || (runner.done >= messages_per_first_slice && cost_.unsure());
   return runner.slice_over;
 }
@@ -519,10 +597,15 @@ parallelize_engine::publish(Runner &runner)
   if (runner.done == 0 && !runner.held)
     return false;
 
+  RunnerCounters &counters = runner.counters;
   if (runner.done)
-    cost_.sample((now() - runner.slice_started) / runner.done);
+    cost_.sample((now() - counters.slice_started.get()) / runner.done);
   runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
+  counters.waiting.set(0);
+  counters.processed.add(runner.done);
+  counters.busy_ns.add(now() - counters.slice_started.get());
+  counters.slice_started.set(0);
 
   const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
 
@@ -594,7 +677,7 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
 
 // One task, from the run queue or from some worker's group.
 bool
-parallelize_engine::take_one(Task &task)
+parallelize_engine::take_one(Runner &runner, Task &task)
 {
   {
     std::lock_guard lock(mutex_);
@@ -610,7 +693,7 @@ parallelize_engine::take_one(Task &task)
   for (const auto &worker : workers_)
     if (take_from_group(*worker, task))
       {
-        stolen_.fetch_add(1, std::memory_order_relaxed);
+        runner.counters.stolen.add(1);
         return true;
       }
   return false;
@@ -645,9 +728,7 @@ parallelize_engine::run(unsigned index)
 
       const unsigned before = runner.done;
       run_task(runner, task, options_.quantum - used);
-      const unsigned ran = runner.done - before;
-      worker.processed.store(worker.processed.load(std::memory_order_relaxed) + ran, std::memory_order_relaxed);
-      used += ran;
+      used += runner.done - before;
 
       if (used >= options_.quantum)
         {
@@ -719,7 +800,7 @@ parallelize_engine::steal_into(Worker &thief, unsigned index, Task &task)
       if (thief.loot.empty())
         continue;
 
-      stolen_.fetch_add(thief.loot.size(), std::memory_order_relaxed);
+      thief.counters.stolen.add(thief.loot.size());
       task = thief.loot.pop_front();
       std::lock_guard lock(thief.mutex);
       thief.loot.move_front(thief.loot.size(), thief.group);
@@ -784,6 +865,7 @@ parallelize_engine::wake_locked(std::size_t count, std::vector<unsigned> &sleepe
   for (; count && !idle_.empty(); count--)
     {
       sleepers.push_back(idle_.back());
+      workers_[idle_.back()]->wakeups.add(1);
       idle_.pop_back();
     }
   sleeping_.store(idle_.size(), std::memory_order_relaxed);
@@ -794,8 +876,6 @@ parallelize_engine::wake(std::vector<unsigned> &sleepers)
 {
   for (unsigned index : sleepers)
     callbacks_.wake(user_data_, index);
-  if (!sleepers.empty())
-    wakeups_.fetch_add(sleepers.size(), std::memory_order_relaxed);
 }
 
 void
@@ -824,22 +904,83 @@ parallelize_engine::wake_all()
  * Metrics
  * ------------------------------------------------------------------------ */
 
+// What is subtracted is read before what it is subtracted from, so that no
+// difference is negative.
 ParallelizeEngineCounters
 parallelize_engine::counters() const
 {
-  return {
-    .in_flight = in_flight_.load(std::memory_order_relaxed),
-    .helped = helped_.load(std::memory_order_relaxed),
-    .forwarded_directly = forwarded_directly_.load(std::memory_order_relaxed),
-    .wakeups = wakeups_.load(std::memory_order_relaxed),
-    .stolen = stolen_.load(std::memory_order_relaxed),
-  };
+  constexpr auto relaxed = std::memory_order_relaxed;
+  ParallelizeEngineCounters result = {};
+
+  std::uint64_t published = helped_published_.load(relaxed);
+  std::uint64_t started = helped_started_.load(relaxed);
+  const std::uint64_t helped = started;
+  result.stolen = helped_stolen_.load(relaxed);
+  for (const auto &worker : workers_)
+    {
+      published += worker->counters.processed.get();
+      started += worker->counters.message.started();
+      result.stolen += worker->counters.stolen.get();
+      result.wakeups += worker->wakeups.get();
+    }
+  for (unsigned reason = 0; reason < PARALLELIZE_INLINE_REASONS; reason++)
+    {
+      result.inlined[reason] = inlined_[reason].load(relaxed);
+      (reason == PARALLELIZE_INLINE_TOO_CHEAP ? result.forwarded_directly : result.helped) += result.inlined[reason];
+    }
+  const std::uint64_t never_handed_over = result.forwarded_directly + result.helped - helped;
+  const std::uint64_t handed_over = handed_over_.load(relaxed);
+
+  result.entered = handed_over + never_handed_over;
+  result.processed = published + never_handed_over;
+  result.in_flight = handed_over - published;
+  result.waiting = handed_over - started;
+  result.batches = batches_.load(relaxed);
+  result.ordered = ordered_.load(relaxed);
+  result.sources_busy_ns = sources_busy_ns_.load(relaxed);
+  result.outrun = outrun_.load(relaxed);
+  return result;
+}
+
+ParallelizeWorkerCounters
+parallelize_engine::worker_counters(unsigned index) const
+{
+  const Worker &worker = *workers_[index];
+  ParallelizeWorkerCounters result = {};
+
+  result.processed = worker.counters.processed.get();
+  result.assigned = worker.counters.message.started();
+  result.waiting = worker.counters.waiting.get() + worker.group_size.load(std::memory_order_relaxed);
+  result.stolen = worker.counters.stolen.get();
+  result.wakeups = worker.wakeups.get();
+
+  // Busy time before the slice: one that ends meanwhile is left out rather than counted twice.
+  result.busy_ns = worker.counters.busy_ns.get();
+  const std::uint64_t slice_started = worker.counters.slice_started.get();
+  const std::uint64_t time = now();
+  if (slice_started && time > slice_started)
+    result.busy_ns += time - slice_started;
+  const std::uint64_t age = time - created_;
+  result.idle_ns = age > result.busy_ns ? age - result.busy_ns : 0;
+  return result;
 }
 
 std::uint64_t
 parallelize_engine::processed_by(unsigned index) const
 {
-  return workers_[index]->processed.load(std::memory_order_relaxed);
+  return workers_[index]->counters.processed.get();
+}
+
+bool
+parallelize_engine::running_message(unsigned index, RunningMessage::Identity &identity) const
+{
+  return workers_[index]->counters.message.read(identity);
+}
+
+std::uint64_t
+parallelize_engine::slice_started(unsigned index) const
+{
+  return workers_[index]->counters.slice_started.get();
 }
 
 /* ------------------------------------------------------------------------
@@ -926,6 +1067,19 @@ void
 parallelize_engine_get_counters(ParallelizeEngine *self, ParallelizeEngineCounters *counters)
 {
   *counters = self->counters();
+}
+
+void
+parallelize_engine_get_worker_counters(ParallelizeEngine *self, unsigned worker,
+                                       ParallelizeWorkerCounters *counters)
+{
+  *counters = self->worker_counters(worker);
+}
+
+void
+parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left)
+{
+  self->engine.report_window(*self, window, left);
 }
 
 uint64_t

@@ -32,8 +32,11 @@ typedef struct parallelize_producer ParallelizeProducer;
 typedef struct ParallelizeMessage
 {
   void *handle;
-  uint32_t flags;               /* the host half's, handed back untouched */
+  uint32_t flags;               /* the host half's, handed back untouched; without the engine's */
 } ParallelizeMessage;
+
+/* Of the flags of a message: the engine's. */
+#define PARALLELIZE_ENGINE_FLAGS UINT32_C(0x80000000)
 
 /* On which thread a message is forwarded. */
 typedef enum
@@ -60,6 +63,10 @@ typedef struct ParallelizeCallbacks
 
   /* Monotonic nanoseconds.  Any thread. */
   uint64_t (*now)(void *user_data);
+
+  /* A number by which a human would find the message, or 0.  NULL: there are
+   * none.  The thread that is about to forward it. */
+  uint64_t (*message_id)(void *user_data, const ParallelizeMessage *message);
 
   /* One key holds nearly all traffic while workers are idle; rate-limited.  A producer's thread. */
   void (*hot_key)(void *user_data, const char *key, size_t key_length, unsigned percent);
@@ -160,17 +167,58 @@ void parallelize_producer_flush(ParallelizeProducer *self);
 /* End of the batch.  The thread has published what it forwarded itself.  Never forwards. */
 void parallelize_producer_close(ParallelizeProducer *self);
 
-/* A snapshot for tests and metrics; any thread. */
+/*
+ * End of a batch: of a source that may have `window` unacknowledged messages
+ * at a time, so many more could come now.  Producer's thread, before close.
+ */
+void parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left);
+
+/* ------------------------------------------------------------------------
+ * Metrics.  Any thread; each number is right by itself, and all of them agree
+ * when nothing happens meanwhile.
+ * ------------------------------------------------------------------------ */
+
+/* Why a message was processed by a thread that brings messages. */
+typedef enum
+{
+  PARALLELIZE_INLINE_TOO_CHEAP, /* cheaper than a hand-over */
+  PARALLELIZE_INLINE_CROWDED,   /* more than prefetch() messages waited */
+  PARALLELIZE_INLINE_NO_WORKER, /* no worker was alive */
+  PARALLELIZE_INLINE_REASONS
+} ParallelizeInlineReason;
+
+/* entered = processed + not yet processed; what is handed over waits, is started, and is processed when published. */
 typedef struct ParallelizeEngineCounters
 {
+  uint64_t entered;
+  uint64_t processed;
   uint64_t in_flight;           /* handed over and not yet published */
-  uint64_t helped;              /* messages run by producers' threads: beyond prefetch(), or no worker alive */
-  uint64_t forwarded_directly;  /* messages that were not worth a hand-over */
+  uint64_t waiting;             /* of these: not started */
+  uint64_t batches;             /* handed over */
+  uint64_t ordered;             /* messages that came while one before them on their strand was inside */
+  uint64_t inlined[PARALLELIZE_INLINE_REASONS];
+  uint64_t helped;              /* inlined, though worth a hand-over */
+  uint64_t forwarded_directly;  /* inlined: messages that were not worth a hand-over */
+  uint64_t sources_busy_ns;     /* processing them, partly estimated */
+  uint64_t outrun;              /* times that a source gave way to the workers */
   uint64_t wakeups;
   uint64_t stolen;              /* tasks taken from another worker */
 } ParallelizeEngineCounters;
 
+typedef struct ParallelizeWorkerCounters
+{
+  uint64_t assigned;            /* started */
+  uint64_t processed;           /* of these: published */
+  uint64_t waiting;             /* for this very worker: its group, and the strand that it runs */
+  uint64_t busy_ns;
+  uint64_t idle_ns;
+  uint64_t stolen;              /* tasks, by this worker */
+  uint64_t wakeups;
+} ParallelizeWorkerCounters;
+
 void parallelize_engine_get_counters(ParallelizeEngine *self, ParallelizeEngineCounters *counters);
+void parallelize_engine_get_worker_counters(ParallelizeEngine *self, unsigned worker,
+                                            ParallelizeWorkerCounters *counters);
 uint64_t parallelize_engine_processed_by(ParallelizeEngine *self, unsigned worker);
 
 #ifdef __cplusplus

@@ -2,9 +2,12 @@
 #pragma once
 
 #include "cost-estimate.hpp"
+#include "counter.hpp"
 #include "engine.h"
+#include "histogram.hpp"
 #include "hot-key.hpp"
 #include "run-queue.hpp"
+#include "running-message.hpp"
 #include "sampler.hpp"
 #include "siphash.hpp"
 #include "strand.hpp"
@@ -17,35 +20,78 @@
 
 namespace parallelize {
 
+// What a runner's thread counts, for all to read.
+struct RunnerCounters
+{
+  RunningMessage message;                   // the one that is being processed, or was the last
+  Counter processed;                        // of those started: published
+  Counter waiting;                          // in the strand that is being run
+  Counter busy_ns;                          // slices that are over
+  Counter stolen;
+  Counter slice_started;                    // 0: not in a slice
+};
+
+// A message of which it is watched how long it waits and takes.  Instead of it
+// the engine keeps this, until it is run.
+struct Probe
+{
+  static constexpr std::uint32_t flag = PARALLELIZE_ENGINE_FLAGS;
+
+  ParallelizeMessage message;
+  std::uint64_t handed_over;
+  unsigned weight;                          // of so many messages one is watched
+};
+
 // A thread that runs tasks: a worker, or a producer's thread while it helps.
 // It keeps every strand that it ran until it has published what they
 // forwarded.  Touched by its own thread only.
 struct Runner
 {
-  Runner(ParallelizeThread on, SlabPool &slabs) : on(on), nodes(slabs) {}
+  Runner(ParallelizeThread on, SlabPool &slabs, RunnerCounters &counters) : on(on), counters(counters), nodes(slabs) {}
 
   const ParallelizeThread on;
+  RunnerCounters &counters;
   NodeSink nodes;
   Strand *held = nullptr;           // run since the last publish, linked by Strand::next
   unsigned done = 0;                // messages since the last publish
   unsigned until_clock = 0;         // messages until the clock is looked at
   bool slice_over = false;
-  std::uint64_t slice_started = 0;  // of the slice that the next publish ends
 };
 
 struct Worker
 {
-  explicit Worker(SlabPool &slabs) : runner(PARALLELIZE_ON_WORKER, slabs) {}
+  explicit Worker(SlabPool &slabs) : runner(PARALLELIZE_ON_WORKER, slabs, counters) {}
 
   // The worker's own thread
-  alignas(64) Runner runner;
+  alignas(64) RunnerCounters counters;
+  Runner runner;
   TaskRing loot;                    // stolen and not yet in `group`; empty between calls
-  std::atomic<std::uint64_t> processed{0};
 
   // Any runner, under `mutex`: what the worker took and has not started yet
   alignas(64) std::mutex mutex;
   TaskRing group;
   std::atomic<std::size_t> group_size{0};   // of `group`, for a look without the lock
+
+  // Any thread, under parallelize_engine::mutex_
+  Counter wakeups;
+};
+
+// What is known of the windows of the sources.  Any thread.
+struct SourceWindows
+{
+  enum State
+  {
+    unknown,
+    open,
+    used_up_inside,                 // what was sent is still here
+    used_up_beyond,                 // what was sent was forwarded, and is not acknowledged
+  };
+
+  std::atomic<std::uint64_t> looks{0};
+  std::atomic<std::uint64_t> seen_used_up_inside{0};
+  std::atomic<std::uint64_t> seen_used_up_beyond{0};
+  std::atomic<State> last{unknown};
+  std::atomic<std::size_t> last_size{0};
 };
 
 }
@@ -55,7 +101,8 @@ struct parallelize_producer
 {
   struct Pending
   {
-    parallelize::Strand *strand;    // nullptr: needs no order
+    parallelize::Strand *strand;    // nullptr: needs no order, and has no node
+    parallelize::Node *node;
     ParallelizeMessage message;
   };
 
@@ -68,6 +115,7 @@ struct parallelize_producer
   unsigned flags = 0;
   parallelize::Sampler time_this;   // messages forwarded directly
   parallelize::Sampler watch_this;  // keys
+  parallelize::Sampler probe_this;  // messages handed over
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
   parallelize::Strand *held = nullptr;  // strands of such messages, linked by Strand::next
@@ -92,13 +140,24 @@ public:
 
   ParallelizeProducer *open(unsigned flags);
   ParallelizeAccept accept(ParallelizeProducer &producer);
-  void timed(std::uint64_t nanoseconds) { cost_.sample(nanoseconds); }
+  void timed(std::uint64_t nanoseconds);
   ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void flush(ParallelizeProducer &producer) { hand_over(producer); }
   void close(ParallelizeProducer &producer);
+  void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left);
 
+  // Metrics; any thread
   ParallelizeEngineCounters counters() const;
+  ParallelizeWorkerCounters worker_counters(unsigned index) const;
   std::uint64_t processed_by(unsigned index) const;
+  bool running_message(unsigned index, parallelize::RunningMessage::Identity &identity) const;
+  std::uint64_t slice_started(unsigned index) const;
+  const ParallelizeEngineOptions &options() const { return options_; }
+  const parallelize::SourceWindows &windows() const { return windows_; }
+  const parallelize::HotKeys &hot_keys() const { return hot_keys_; }
+  const parallelize::Histogram &waiting_times() const { return waiting_times_; }
+  const parallelize::Histogram &processing_times() const { return processing_times_; }
+  std::uint64_t now() const { return callbacks_.now(user_data_); }
 
 private:
   friend struct parallelize_producer;
@@ -110,6 +169,7 @@ private:
   // Producer's thread
   Strand *strand_of(std::string_view key);
   void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key);
+  void probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight);
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
@@ -120,11 +180,13 @@ private:
   bool shall_help(ParallelizeProducer &producer) const;
   bool nobody_is_alive();
   bool worth_helping();
-  bool help(std::uint64_t until_in_flight);
+  bool help(std::uint64_t until_in_flight, ParallelizeInlineReason reason);
 
   // Any runner
   void run_task(Runner &runner, const Task &task, unsigned limit);
-  void run_message(Runner &runner, const ParallelizeMessage &message);
+  void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
+  void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
+  void forward(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
   bool outweighs_the_others(const Task &task) const;
   void start_slice(Runner &runner);
   unsigned messages_until_clock() const;
@@ -132,7 +194,7 @@ private:
   bool publish(Runner &runner);
   bool give_up(Strand *strands, ParallelizeThread on);
   void requeue(Strand *strands, ParallelizeThread on);
-  bool take_one(Task &task);
+  bool take_one(Runner &runner, Task &task);
 
   // A worker's thread
   bool take_from_group(Worker &worker, Task &task);
@@ -142,7 +204,6 @@ private:
   bool rest(unsigned index, ParallelizeRun &result);
 
   // Any thread
-  std::uint64_t now() const { return callbacks_.now(user_data_); }
   unsigned workers_worth_waking(std::size_t messages) const;
   void wake_locked(std::size_t count, std::vector<unsigned> &sleepers);
   void wake(std::vector<unsigned> &sleepers);
@@ -154,6 +215,7 @@ private:
   const ParallelizeCallbacks callbacks_;
   void *const user_data_;
   const std::uint64_t help_until_;
+  const std::uint64_t created_;             // when
   const parallelize::SipHash hash_;
   std::size_t strand_mask_;
   std::unique_ptr<Strand[]> strands_;
@@ -166,13 +228,16 @@ private:
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
   std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
-  parallelize::HotKeyVote hot_keys_;
+  parallelize::HotKeys hot_keys_;
   std::atomic<std::uint64_t> hot_key_reported_{0};   // when; 0: never
 
   // Once a batch, by every producer and runner.  Messages handed over and not
   // yet published, and strands held by producers.
   alignas(64) std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<unsigned> open_{0};           // producers between open and close
+  std::atomic<std::uint64_t> handed_over_{0};
+  std::atomic<std::uint64_t> batches_{0};
+  std::atomic<std::uint64_t> ordered_{0};   // pushed to a strand that was not idle
 
   alignas(64) std::mutex mutex_;            // guards what follows; taken before a Worker's
   parallelize::TaskRing run_queue_;
@@ -188,8 +253,16 @@ private:
   alignas(64) std::mutex producers_mutex_;
   ParallelizeProducer *free_producers_ = nullptr;
 
-  std::atomic<std::uint64_t> helped_{0};
-  std::atomic<std::uint64_t> forwarded_directly_{0};
-  std::atomic<std::uint64_t> wakeups_{0};
-  std::atomic<std::uint64_t> stolen_{0};
+  // Once a batch or slice of a producer's thread
+  alignas(64) std::atomic<std::uint64_t> inlined_[PARALLELIZE_INLINE_REASONS] = {};
+  std::atomic<std::uint64_t> helped_started_{0};    // inlined, of what was handed over
+  std::atomic<std::uint64_t> helped_published_{0};
+  std::atomic<std::uint64_t> helped_stolen_{0};
+  std::atomic<std::uint64_t> sources_busy_ns_{0};
+  std::atomic<std::uint64_t> outrun_{0};
+  parallelize::SourceWindows windows_;
+
+  // Once a message that is watched
+  parallelize::Histogram waiting_times_;
+  parallelize::Histogram processing_times_;
 };

@@ -1,62 +1,152 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Finds a key that holds nearly all traffic.
+// Finds the busiest keys.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace parallelize {
 
-// Boyer and Moore's majority vote over a window of sampled keys: a key with
-// more than half of the samples is found with room for one key only.
-class HotKeyVote
+struct HotKey
+{
+  std::string key;
+  std::uint64_t count;          // samples; too high by at most `error`, never too low
+  std::uint64_t error;
+};
+
+// Space-Saving (Metwally, Agrawal, El Abbadi) over sampled keys.
+//
+// Of N samples, a count is too high by at most N / capacity, and any key with
+// more than N / capacity of them is listed.  Counts fade: all are halved when N
+// reaches `memory`, so that old traffic is forgotten.
+class HotKeys
 {
 public:
+  static constexpr std::size_t capacity = 64;
+  static constexpr std::size_t max_key_length = 256;    // longer ones are cut
+  static constexpr unsigned memory = 2048;
   static constexpr unsigned window = 512;
   static constexpr unsigned nearly_all_percent = 90;
-  static constexpr std::size_t max_key_length = 256;
 
-  // One sampled key.  Any thread; a sample is skipped rather than waited for.
-  // Returns the share in percent of a key that held nearly all of the window
-  // that this sample completes, and the key in `hot`; otherwise 0.
-  unsigned sample(std::string_view key, std::string &hot)
+  struct Report
+  {
+    std::vector<HotKey> keys;   // the busiest first
+    std::uint64_t samples = 0;
+    bool complete = true;       // all keys that were seen lately are listed
+  };
+
+  // One sampled key, and a hash of it.  Any thread; a sample is skipped rather
+  // than waited for.  Now and then, when a key has nearly all samples: its
+  // share in percent, and the key in `hot`; otherwise 0.
+  unsigned sample(std::string_view key, std::uint64_t hash, std::string &hot)
   {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock())
       return 0;
 
-    key = key.substr(0, max_key_length);
-    if (votes_ == 0 && key != candidate_)
-      {
-        candidate_.assign(key);
-        hits_ = 0;
-      }
-    if (key == candidate_)
-      {
-        votes_++;
-        hits_++;
-      }
-    else
-      votes_--;
-
-    if (++samples_ < window)
+    count(key.substr(0, max_key_length), hash);
+    if (samples_ >= memory)
+      fade();
+    if (++since_looked_ < window)
       return 0;
-    const unsigned percent = hits_ * 100 / samples_;
-    if (percent >= nearly_all_percent)
-      hot = candidate_;
-    samples_ = votes_ = hits_ = 0;
-    return percent >= nearly_all_percent ? percent : 0;
+    since_looked_ = 0;
+    return look(hot);
+  }
+
+  // Any thread.
+  Report report() const
+  {
+    std::lock_guard lock(mutex_);
+    Report result;
+    for (std::size_t i = 0; i < used_; i++)
+      result.keys.push_back({entries_[i].key, entries_[i].count, entries_[i].error});
+    std::sort(result.keys.begin(), result.keys.end(),
+              [](const HotKey &a, const HotKey &b) { return a.count > b.count; });
+    result.samples = samples_;
+    result.complete = complete_;
+    return result;
   }
 
 private:
-  std::mutex mutex_;
-  std::string candidate_;
-  unsigned samples_ = 0;
-  unsigned votes_ = 0;
-  unsigned hits_ = 0;       // of the candidate since it became one
+  struct Entry
+  {
+    std::string key;
+    std::uint64_t count;
+    std::uint64_t error;
+  };
+
+  void count(std::string_view key, std::uint64_t hash)
+  {
+    samples_++;
+    for (std::size_t i = 0; i < used_; i++)
+      if (hashes_[i] == hash && entries_[i].key == key)
+        {
+          entries_[i].count++;
+          return;
+        }
+
+    if (used_ < capacity)
+      {
+        hashes_[used_] = hash;
+        entries_[used_++] = {std::string(key), 1, 0};
+        return;
+      }
+    // The rarest one gives up its place: how often the new one came before is
+    // not known, but not more often than that.
+    complete_ = false;
+    const auto rarest = std::min_element(entries_.begin(), entries_.end(),
+                                         [](const Entry &a, const Entry &b) { return a.count < b.count; });
+    hashes_[rarest - entries_.begin()] = hash;
+    rarest->key.assign(key);
+    rarest->error = rarest->count++;
+  }
+
+  void fade()
+  {
+    std::size_t kept = 0;
+    samples_ = 0;
+    for (std::size_t i = 0; i < used_; i++)
+      {
+        Entry entry = std::move(entries_[i]);
+        entry.count /= 2;
+        entry.error = std::min(entry.count, (entry.error + 1) / 2);
+        if (entry.count == 0)
+          continue;
+        samples_ += entry.count;
+        hashes_[kept] = hashes_[i];
+        entries_[kept++] = std::move(entry);
+      }
+    used_ = kept;
+    complete_ = used_ < capacity;
+  }
+
+  unsigned look(std::string &hot) const
+  {
+    for (std::size_t i = 0; i < used_; i++)
+      {
+        const std::uint64_t percent = (entries_[i].count - entries_[i].error) * 100 / samples_;
+        if (percent >= nearly_all_percent)
+          {
+            hot = entries_[i].key;
+            return percent;
+          }
+      }
+    return 0;
+  }
+
+  mutable std::mutex mutex_;
+  std::array<std::uint64_t, capacity> hashes_{};        // of entries_, to be looked through quickly
+  std::array<Entry, capacity> entries_{};
+  std::size_t used_ = 0;
+  std::uint64_t samples_ = 0;   // the sum of all counts
+  unsigned since_looked_ = 0;
+  bool complete_ = true;        // no key has been left out since the counts last faded
 };
 
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine.h"
+#include "running-message.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -13,11 +14,15 @@
 
 namespace parallelize {
 
-struct Node
+// A cache line: a thread that fills one node does not disturb the one that
+// reads its neighbour.
+struct alignas(64) Node
 {
   Node *next;
   ParallelizeMessage message;
+  KeyHead key;
 };
+static_assert(sizeof(Node) == 64);
 
 // A page of nodes.  One producer fills it from the front; any runner gives
 // nodes back.  The slab is free again when all that were handed out are back.

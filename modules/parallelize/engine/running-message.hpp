@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which message a thread is processing: enough of it to tell a human.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace parallelize {
+
+// The beginning of a key.
+struct KeyHead
+{
+  static constexpr std::size_t capacity = 38;
+
+  void assign(std::string_view key)
+  {
+    length = static_cast<std::uint8_t>(std::min(key.size(), capacity));
+    cut = key.size() > capacity;
+    std::memcpy(text, key.data(), length);
+  }
+
+  std::string_view view() const { return {text, length}; }
+
+  std::uint8_t length = 0;
+  bool cut = false;
+  char text[capacity] = {};
+};
+
+// Written by the thread that processes messages, and read by any other without
+// holding it up: a sequence lock whose sequence is the number of messages.
+class RunningMessage
+{
+public:
+  struct Identity
+  {
+    std::uint64_t started;      // messages up to and including this one
+    std::uint64_t id;
+    KeyHead key;
+  };
+
+  // Its own thread.  The stores are in order: whoever sees a word of this
+  // message also sees started_.
+  void start(const KeyHead &key, std::uint64_t id)
+  {
+    const std::uint64_t started = started_.load(std::memory_order_relaxed) + 1;
+    started_.store(started, std::memory_order_relaxed);
+    const Words words = std::bit_cast<Words>(key);
+    for (std::size_t i = 0; i < words.size(); i++)
+      key_[i].store(words[i], std::memory_order_release);
+    id_.store(id, std::memory_order_release);
+    written_.store(started, std::memory_order_release);
+  }
+
+  // The rest: any thread.
+
+  std::uint64_t started() const { return started_.load(std::memory_order_relaxed); }
+
+  // False: it is just going on to another message.
+  bool read(Identity &identity) const
+  {
+    identity.started = written_.load(std::memory_order_acquire);
+    Words words;
+    for (std::size_t i = 0; i < words.size(); i++)
+      words[i] = key_[i].load(std::memory_order_acquire);
+    identity.key = std::bit_cast<KeyHead>(words);
+    identity.id = id_.load(std::memory_order_acquire);
+    return started() == identity.started;
+  }
+
+private:
+  using Words = std::array<std::uint64_t, sizeof(KeyHead) / sizeof(std::uint64_t)>;
+  static_assert(sizeof(Words) == sizeof(KeyHead));
+
+  std::atomic<std::uint64_t> started_{0};
+  std::array<std::atomic<std::uint64_t>, Words{}.size()> key_{};
+  std::atomic<std::uint64_t> id_{0};
+  std::atomic<std::uint64_t> written_{0};
+};
+
+}

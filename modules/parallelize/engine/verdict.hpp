@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What limits the throughput, judged by two looks at the counters.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace parallelize {
+
+// A look at the counters.
+struct Snapshot
+{
+  std::uint64_t time_ns = 0;
+  std::uint64_t entered = 0;
+  std::uint64_t processed = 0;
+  std::uint64_t waiting = 0;            // now
+  std::uint64_t ordered = 0;            // came while one before them on their strand was inside
+  std::uint64_t too_cheap = 0;          // processed by the source's thread because a hand-over costs more
+  std::uint64_t outrun = 0;             // times that a source gave way because too many waited
+  std::uint64_t waited_ns = 0;          // the sum over all messages
+  std::uint64_t sources_busy_ns = 0;
+  std::uint64_t windows_seen = 0;       // ends of batches
+  std::uint64_t windows_used_up_inside = 0;     // of these: what was sent is still here
+  std::uint64_t windows_used_up_beyond = 0;     // what was sent was forwarded, and is not acknowledged
+  bool blocked_beyond = false;          // the last batch ended so
+  std::uint64_t cpu_ns = 0;             // of the process
+  std::vector<std::uint64_t> busy_ns;   // each worker
+};
+
+// What does not change, or only slowly.
+struct Circumstances
+{
+  unsigned cores = 1;
+  bool keyed = false;
+  std::string hottest_key;
+  double hottest_share = 0;             // of the traffic; 0: unknown
+  unsigned distinct_keys = 0;           // at least so many
+  bool distinct_keys_known = false;     // just so many
+  std::size_t window = 0;               // messages of one connection; 0: unknown
+  std::string key_advice;               // what to do about a key with little in common
+};
+
+enum class Bottleneck
+{
+  source,
+  worker,
+  key,
+  order,
+  destination,
+  balanced,
+};
+
+inline const char *
+name_of(Bottleneck bottleneck)
+{
+  switch (bottleneck)
+    {
+    case Bottleneck::source:
+      return "source-bound";
+    case Bottleneck::worker:
+      return "worker-bound";
+    case Bottleneck::key:
+      return "key-bound";
+    case Bottleneck::order:
+      return "order-bound";
+    case Bottleneck::destination:
+      return "destination-bound";
+    case Bottleneck::balanced:
+      break;
+    }
+  return "balanced";
+}
+
+struct Verdict
+{
+  Bottleneck bottleneck = Bottleneck::source;
+  double seconds = 0;                   // that were judged
+  double rate = 0;                      // messages a second
+  double maximum_rate = 0;              // 0: unknown, nothing was processed
+  double seconds_per_message = 0;       // of processing
+  double effective_parallelism = 0;     // messages processed at the same time, on average
+  double efficiency = 0;                // of what the workers and the keys allow
+  double utilization = 0;               // busy share of the workers, on average
+  double utilization_variance = 0;
+  double ordering_constraint_ratio = 0; // messages that had to wait for another one of their key
+  double waiting = 0;                   // messages, on average
+  double cores_busy = 0;                // of the daemon
+  std::string key;                      // if bound by one
+  double key_share = 0;
+  std::string explanation;
+  std::string advice;
+};
+
+class Judge
+{
+public:
+  Judge(const Snapshot &from, const Snapshot &to, const Circumstances &circumstances)
+    : from_(from), to_(to), around_(circumstances)
+  {
+  }
+
+  Verdict judge()
+  {
+    measure();
+    if (blocked_by_destination())
+      destination_bound();
+    else if (verdict_.utilization >= saturated)
+      worker_bound();
+    else if (limited_by_order())
+      held_by_one_key() ? key_bound() : order_bound();
+    else if (window_used_up())
+      window_bound();
+    else if (verdict_.utilization < half)
+      source_bound();
+    else
+      balanced();
+    return verdict_;
+  }
+
+private:
+  static constexpr double saturated = 0.85;
+  static constexpr double nearly_saturated = 0.75;
+  static constexpr double half = 0.5;
+
+  static double difference(std::uint64_t from, std::uint64_t to) { return to > from ? static_cast<double>(to - from) : 0; }
+
+  void measure()
+  {
+    const double nanoseconds = std::max(difference(from_.time_ns, to_.time_ns), 1.0);
+    const double processed = difference(from_.processed, to_.processed);
+    std::vector<double> busy;
+    for (std::size_t i = 0; i < to_.busy_ns.size(); i++)
+      busy.push_back(std::min(difference(from_.busy_ns.at(i), to_.busy_ns[i]) / nanoseconds, 1.0));
+    workers_ = static_cast<double>(std::max<std::size_t>(busy.size(), 1));
+    const double workers_busy = std::accumulate(busy.begin(), busy.end(), 0.0);
+    const double sources_busy = difference(from_.sources_busy_ns, to_.sources_busy_ns) / nanoseconds;
+
+    verdict_.seconds = nanoseconds / 1e9;
+    verdict_.rate = processed / verdict_.seconds;
+    verdict_.utilization = workers_busy / workers_;
+    for (const double share : busy)
+      verdict_.utilization_variance += (share - verdict_.utilization) * (share - verdict_.utilization) / workers_;
+    verdict_.effective_parallelism = workers_busy + sources_busy;
+    verdict_.cores_busy = difference(from_.cpu_ns, to_.cpu_ns) / nanoseconds;
+    // Little's law, except where nothing has been started meanwhile
+    verdict_.waiting = std::max(difference(from_.waited_ns, to_.waited_ns) / nanoseconds,
+                                static_cast<double>(std::min(from_.waiting, to_.waiting)));
+    if (around_.keyed && to_.entered > from_.entered)
+      verdict_.ordering_constraint_ratio =
+        std::min(difference(from_.ordered, to_.ordered) / difference(from_.entered, to_.entered), 1.0);
+
+    // As many ordering scopes as the busiest key leaves room for: a key with a
+    // third of the traffic can keep its runner busy while two others work.
+    scopes_ = around_.keyed && around_.hottest_share > 0 ? 1 / around_.hottest_share : HUGE_VAL;
+    const double allowed = std::min(workers_ + sources_busy, scopes_);
+    verdict_.efficiency = std::min(verdict_.effective_parallelism / allowed, 1.0);
+    if (processed > 0 && verdict_.effective_parallelism > 0)
+      {
+        verdict_.seconds_per_message = verdict_.effective_parallelism * verdict_.seconds / processed;
+        verdict_.maximum_rate = allowed / verdict_.seconds_per_message;
+      }
+  }
+
+  // Of the batches that ended.
+  double used_up_share(std::uint64_t from, std::uint64_t to) const
+  {
+    const double seen = difference(from_.windows_seen, to_.windows_seen);
+    return seen > 0 ? difference(from, to) / seen : 0;
+  }
+
+  bool blocked_by_destination() const
+  {
+    if (to_.windows_seen == from_.windows_seen)
+      return to_.blocked_beyond && to_.entered == from_.entered;
+    return verdict_.utilization < saturated
+           && used_up_share(from_.windows_used_up_beyond, to_.windows_used_up_beyond) >= half;
+  }
+
+  bool window_used_up() const { return used_up_share(from_.windows_used_up_inside, to_.windows_used_up_inside) >= half; }
+
+  // Messages wait though there are workers, and each runs as many as order lets it.
+  bool limited_by_order() const
+  {
+    const bool held_up = verdict_.waiting >= 1 || to_.outrun > from_.outrun || window_used_up();
+    return around_.keyed && held_up && scopes_ < workers_ * 0.9
+           && verdict_.effective_parallelism >= nearly_saturated * scopes_;
+  }
+
+  // The busiest key stands out among the others.
+  bool held_by_one_key() const
+  {
+    return around_.hottest_share >= half
+           || (around_.distinct_keys && around_.hottest_share * around_.distinct_keys >= 2);
+  }
+
+  void destination_bound()
+  {
+    verdict_.bottleneck = Bottleneck::destination;
+    verdict_.explanation = "The sources' windows are used up by messages that have been processed and are not yet "
+                           "delivered.";
+    verdict_.advice = "Make the destination faster: more connections or threads of its own, larger batches, or a "
+                      "disk-buffer() in front of it. More workers would not help.";
+  }
+
+  void worker_bound()
+  {
+    verdict_.bottleneck = Bottleneck::worker;
+    verdict_.explanation = "All " + std::to_string(to_.busy_ns.size()) + " workers are busy nearly all the time.";
+    verdict_.advice = verdict_.cores_busy >= saturated * around_.cores
+                        ? "All cores are busy as well: make the path behind cheaper, or add cores."
+                        : "Cores are idle, what is processed waits for something: give it more workers().";
+  }
+
+  void key_bound()
+  {
+    verdict_.bottleneck = Bottleneck::key;
+    verdict_.key = around_.hottest_key;
+    verdict_.key_share = around_.hottest_share;
+    verdict_.explanation = "One key has " + percent(around_.hottest_share)
+                           + " of the messages; they are processed one at a time, and other workers are idle.";
+    verdict_.advice = around_.key_advice;
+  }
+
+  void order_bound()
+  {
+    verdict_.bottleneck = Bottleneck::order;
+    verdict_.explanation = "The messages have " + std::string(around_.distinct_keys_known ? "" : "at least ")
+                           + std::to_string(around_.distinct_keys) + " keys for "
+                           + std::to_string(to_.busy_ns.size()) + " workers, and those of one key are processed one "
+                           + "at a time.";
+    verdict_.advice = around_.key_advice;
+  }
+
+  void window_bound()
+  {
+    verdict_.bottleneck = Bottleneck::source;
+    verdict_.explanation = "The sources' windows are used up while workers are idle"
+                           + (around_.window ? ": " + std::to_string(around_.window) + " messages a connection." : ".");
+    verdict_.advice = "Increase log-iw-size() of the source, which is divided by its max-connections().";
+  }
+
+  void source_bound()
+  {
+    verdict_.bottleneck = Bottleneck::source;
+    const double entered = difference(from_.entered, to_.entered);
+    if (entered == 0)
+      {
+        verdict_.explanation = "No messages come in.";
+        verdict_.advice = "Nothing to do.";
+      }
+    else if (difference(from_.too_cheap, to_.too_cheap) >= half * entered)
+      {
+        verdict_.explanation = "A message costs less than handing it over would, so the source's thread processes it.";
+        verdict_.advice = "parallelize() neither helps nor harms here; several connections use several cores.";
+      }
+    else
+      {
+        verdict_.explanation = "The workers are idle most of the time: messages do not come in faster.";
+        verdict_.advice = "If more are to be had: more connections, or a larger log-iw-size() of the source. "
+                          "Otherwise fewer workers() would do.";
+      }
+  }
+
+  void balanced()
+  {
+    verdict_.bottleneck = Bottleneck::balanced;
+    verdict_.explanation = "The workers are well used and keep up.";
+    verdict_.advice = "Nothing to do.";
+  }
+
+  static std::string percent(double share) { return std::to_string(std::lround(share * 100)) + "%"; }
+
+  const Snapshot &from_;
+  const Snapshot &to_;
+  const Circumstances &around_;
+  double workers_ = 1;
+  double scopes_ = 1;
+  Verdict verdict_;
+};
+
+// What limited the throughput between two looks.
+inline Verdict
+judge(const Snapshot &from, const Snapshot &to, const Circumstances &circumstances)
+{
+  return Judge(from, to, circumstances).judge();
+}
+
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Distributions, hot keys, the message that a thread is at, and JSON.
+
+#include "engine/histogram.hpp"
+#include "engine/hot-key.hpp"
+#include "engine/json.hpp"
+#include "engine/running-message.hpp"
+
+#include <criterion/criterion.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace parallelize;
+
+/* ------------------------------------------------------------------------
+ * Distributions
+ * ------------------------------------------------------------------------ */
+
+Test(histogram, buckets_follow_each_other_without_a_gap)
+{
+  std::size_t index = 0;
+  for (std::uint64_t value = 0; value < 100'000; value++)
+    {
+      const std::size_t next = HistogramBuckets::index_of(value);
+      cr_assert(next == index || next == index + 1, "value %lu", value);
+      index = next;
+      cr_assert_leq(value, HistogramBuckets::upper_bound(index));
+    }
+}
+
+Test(histogram, an_upper_bound_is_the_last_value_of_its_bucket)
+{
+  const std::size_t last = HistogramBuckets::index_of(HistogramBuckets::largest);
+  for (std::size_t index = 0; index < last; index++)
+    {
+      const std::uint64_t bound = HistogramBuckets::upper_bound(index);
+      cr_assert_eq(HistogramBuckets::index_of(bound), index);
+      cr_assert_eq(HistogramBuckets::index_of(bound + 1), index + 1);
+    }
+  cr_assert_eq(HistogramBuckets::upper_bound(last), HistogramBuckets::largest);
+}
+
+Test(histogram, too_large_a_value_is_kept_in_the_last_bucket)
+{
+  Histogram histogram;
+  histogram.record(UINT64_MAX / 2, 1);
+  cr_assert_eq(histogram.read().buckets().back().first, HistogramBuckets::largest);
+  cr_assert_eq(histogram.read().max(), UINT64_MAX / 2);
+}
+
+Test(histogram, quantiles_are_at_most_a_thirtysecond_too_high)
+{
+  std::mt19937_64 random(1);
+  std::lognormal_distribution<double> times(10, 2);
+  std::vector<std::uint64_t> values;
+  Histogram histogram;
+  for (unsigned i = 0; i < 100'000; i++)
+    {
+      values.push_back(static_cast<std::uint64_t>(times(random)));
+      histogram.record(values.back(), 1);
+    }
+  std::sort(values.begin(), values.end());
+
+  const Distribution distribution = histogram.read();
+  cr_assert_eq(distribution.count(), values.size());
+  cr_assert_eq(distribution.max(), values.back());
+  for (const double share : {0.01, 0.5, 0.9, 0.99, 0.999, 1.0})
+    {
+      const std::uint64_t exact = values[std::max<std::size_t>(std::ceil(share * values.size()), 1) - 1];
+      const std::uint64_t found = distribution.quantile(share);
+      cr_assert(found >= exact && found <= exact + exact / 32 + 1, "%f: %lu instead of %lu", share, found, exact);
+    }
+}
+
+Test(histogram, a_weight_counts_as_so_many_values)
+{
+  Histogram histogram;
+  histogram.record(10, 99);
+  histogram.record(1000, 1);
+  const Distribution distribution = histogram.read();
+  cr_assert_eq(distribution.count(), 100);
+  cr_assert_eq(distribution.sum(), 1990);
+  cr_assert_eq(distribution.quantile(0.99), 10);
+  cr_assert_eq(distribution.quantile(1), 1000);
+}
+
+Test(histogram, without_values)
+{
+  const Distribution distribution = Histogram().read();
+  cr_assert_eq(distribution.count(), 0);
+  cr_assert_eq(distribution.quantile(0.5), 0);
+}
+
+/* ------------------------------------------------------------------------
+ * Hot keys
+ * ------------------------------------------------------------------------ */
+
+namespace {
+
+void
+feed(HotKeys &hot_keys, const std::string &key, std::string &hot)
+{
+  hot_keys.sample(key, std::hash<std::string>()(key), hot);
+}
+
+}
+
+Test(hot_keys, counts_keep_the_bound_of_the_sketch)
+{
+  // Fewer samples than fade anything.
+  constexpr unsigned samples = HotKeys::memory - 1;
+  std::mt19937 random(2);
+  HotKeys hot_keys;
+  std::map<std::string, unsigned> exact;
+  std::string hot;
+  for (unsigned i = 0; i < samples; i++)
+    {
+      // Zipf-like: half of all is one of a few, the other half one of very many
+      const unsigned number = random() % 2 ? random() % 4 : 4 + random() % 10'000;
+      const std::string key = "key" + std::to_string(number);
+      exact[key]++;
+      feed(hot_keys, key, hot);
+    }
+
+  const HotKeys::Report report = hot_keys.report();
+  cr_assert_eq(report.samples, samples);
+  cr_assert_eq(report.keys.size(), HotKeys::capacity);
+  cr_assert(!report.complete);
+  for (const HotKey &key : report.keys)
+    {
+      cr_assert_leq(exact[key.key], key.count);
+      cr_assert_geq(exact[key.key], key.count - key.error);
+      cr_assert_leq(key.error, samples / HotKeys::capacity);
+    }
+  for (const auto &[key, count] : exact)
+    if (count > samples / HotKeys::capacity)
+      cr_assert(std::any_of(report.keys.begin(), report.keys.end(), [&](const HotKey &hot) { return hot.key == key; }));
+}
+
+Test(hot_keys, few_keys_are_counted_exactly)
+{
+  HotKeys hot_keys;
+  std::string hot;
+  for (unsigned i = 0; i < 300; i++)
+    feed(hot_keys, i % 3 ? "often" : "seldom", hot);
+  const HotKeys::Report report = hot_keys.report();
+  cr_assert(report.complete);
+  cr_assert_eq(report.keys.size(), 2);
+  cr_assert_eq(report.keys[0].key, "often");
+  cr_assert_eq(report.keys[0].count, 200);
+  cr_assert_eq(report.keys[1].error, 0);
+}
+
+Test(hot_keys, old_traffic_is_forgotten)
+{
+  HotKeys hot_keys;
+  std::string hot;
+  for (unsigned i = 0; i < 100'000; i++)
+    feed(hot_keys, "yesterday", hot);
+  for (unsigned i = 0; i < 8 * HotKeys::memory; i++)
+    feed(hot_keys, "today", hot);
+  const HotKeys::Report report = hot_keys.report();
+  cr_assert_eq(report.keys[0].key, "today");
+  cr_assert_geq(report.keys[0].count, report.samples * 99 / 100);
+  cr_assert_leq(report.samples, HotKeys::memory);
+}
+
+Test(hot_keys, a_key_that_keeps_changing_its_neighbours_stays)
+{
+  HotKeys hot_keys;
+  std::string hot;
+  for (unsigned i = 0; i < 50'000; i++)
+    feed(hot_keys, i % 4 ? "once" + std::to_string(i) : "again", hot);
+  const HotKeys::Report report = hot_keys.report();
+  cr_assert_eq(report.keys[0].key, "again");
+  const double share = static_cast<double>(report.keys[0].count - report.keys[0].error) / report.samples;
+  cr_assert(share > 0.22 && share < 0.27, "%f", share);
+}
+
+Test(hot_keys, a_long_key_is_cut)
+{
+  HotKeys hot_keys;
+  std::string hot;
+  feed(hot_keys, std::string(100'000, 'x'), hot);
+  cr_assert_eq(hot_keys.report().keys[0].key.size(), HotKeys::max_key_length);
+}
+
+/* ------------------------------------------------------------------------
+ * The message that a thread is at
+ * ------------------------------------------------------------------------ */
+
+Test(running_message, is_told_with_its_key_and_id)
+{
+  RunningMessage running;
+  RunningMessage::Identity identity;
+  KeyHead key;
+  key.assign("the key");
+  running.start(key, 7);
+  cr_assert(running.read(identity));
+  cr_assert_eq(identity.started, 1);
+  cr_assert_eq(identity.id, 7);
+  cr_assert(identity.key.view() == "the key");
+  cr_assert(!identity.key.cut);
+}
+
+Test(running_message, a_long_key_is_cut)
+{
+  KeyHead key;
+  key.assign(std::string(KeyHead::capacity, 'x'));
+  cr_assert(!key.cut);
+  key.assign(std::string(KeyHead::capacity + 1, 'x'));
+  cr_assert(key.cut);
+  cr_assert_eq(key.view().size(), KeyHead::capacity);
+}
+
+Test(running_message, is_never_a_mixture_of_two)
+{
+  constexpr std::uint64_t messages = 300'000;
+  RunningMessage running;
+  std::thread worker([&]
+  {
+    for (std::uint64_t i = 1; i <= messages; i++)
+      {
+        KeyHead key;
+        key.assign(std::string(KeyHead::capacity, static_cast<char>('a' + i % 26)));
+        running.start(key, i);
+      }
+  });
+
+  std::uint64_t seen = 0;
+  while (seen < messages)
+    {
+      RunningMessage::Identity identity;
+      if (!running.read(identity) || identity.started == 0)
+        continue;
+      cr_assert_eq(identity.id, identity.started);
+      const std::string expected(KeyHead::capacity, static_cast<char>('a' + identity.started % 26));
+      cr_assert(identity.key.view() == expected);
+      seen = identity.started;
+    }
+  worker.join();
+}
+
+/* ------------------------------------------------------------------------
+ * JSON
+ * ------------------------------------------------------------------------ */
+
+namespace {
+
+std::string
+as_json(std::string_view text)
+{
+  JsonWriter json;
+  json.string(text);
+  return json.text();
+}
+
+}
+
+Test(json, commas_stand_where_they_belong)
+{
+  JsonWriter json;
+  json.begin_object();
+  json.name("a");
+  json.begin_array();
+  json.integer(1);
+  json.integer(2);
+  json.begin_array();
+  json.end_array();
+  json.end_array();
+  json.name("b");
+  json.begin_object();
+  json.end_object();
+  json.name("c");
+  json.boolean(true);
+  json.name("d");
+  json.null();
+  json.end_object();
+  cr_assert_eq(json.text(), R"({"a":[1,2,[]],"b":{},"c":true,"d":null})");
+}
+
+Test(json, numbers)
+{
+  JsonWriter json;
+  json.begin_array();
+  json.number(0.25);
+  json.number(1 / 0.0);
+  json.seconds(1'500'000'000);
+  json.integer(UINT64_MAX);
+  json.end_array();
+  cr_assert_eq(json.text(), "[0.25,null,1.5,18446744073709551615]");
+}
+
+Test(json, any_bytes_become_a_string)
+{
+  cr_assert_eq(as_json("plain"), R"("plain")");
+  cr_assert_eq(as_json("\"\\\n\x7f"), R"("\"\\\u000a\u007f")");
+  cr_assert_eq(as_json("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"), "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"");
+  cr_assert_eq(as_json(std::string_view("\0", 1)), R"("\u0000")");
+}
+
+Test(json, what_is_not_utf8_is_shown_as_bytes)
+{
+  cr_assert_eq(as_json("\xff"), R"("\\xff")");
+  cr_assert_eq(as_json("\xc3"), R"("\\xc3")");
+  cr_assert_eq(as_json("\xc0\x80"), R"("\\xc0\\x80")");
+  cr_assert_eq(as_json("\xed\xa0\x80"), R"("\\xed\\xa0\\x80")");
+  cr_assert_eq(as_json("\xf4\x90\x80\x80"), R"("\\xf4\\x90\\x80\\x80")");
+  cr_assert_eq(as_json("\xe2\x82z"), R"("\\xe2\\x82z")");
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the monitor says of an engine.
+
+#include "engine/monitor.h"
+#include "fake-host.hpp"
+
+#include <criterion/criterion.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr std::uint64_t second = 1'000'000'000;
+
+ParallelizeEngineOptions
+options(unsigned workers, bool keyed = true)
+{
+  return {
+    .workers = workers,
+    .keyed = keyed,
+    .empty_key_round_robin = false,
+    .batch_size = 1'000,
+    .quantum = 100'000,
+    .prefetch = 100'000,
+    .seed = {62, 0},
+  };
+}
+
+class Watch
+{
+public:
+  explicit Watch(FakeHost &host) : host_(host)
+  {
+    const ParallelizeMonitorOptions options = {
+      .cores = 2,
+      .key_advice = "another key",
+      .stuck_ns = 5 * second,
+      .stuck = [](void *self, const ParallelizeStuckWorker *stuck) { static_cast<Watch *>(self)->tell("stuck", stuck); },
+      .stuck_no_more = [](void *self, const ParallelizeStuckWorker *stuck)
+      { static_cast<Watch *>(self)->tell("free", stuck); },
+      .user_data = this,
+    };
+    monitor_ = parallelize_monitor_new(host.engine(), &options, 0);
+  }
+  ~Watch() { parallelize_monitor_free(monitor_); }
+
+  void
+  ticks(unsigned seconds)
+  {
+    while (seconds--)
+      {
+        host_.elapsed += second;
+        parallelize_monitor_tick(monitor_, 0);
+      }
+  }
+
+  std::string
+  report()
+  {
+    const ParallelizeElementDescription element = {.id = "id \"1\"", .location = "here", .key = "$HOST"};
+    std::string text;
+    parallelize_monitor_report(monitor_, &element, 0, [](void *to, const char *part, size_t length)
+    { static_cast<std::string *>(to)->append(part, length); }, &text);
+    return text;
+  }
+
+  std::vector<std::string> told;
+
+private:
+  void
+  tell(const char *what, const ParallelizeStuckWorker *stuck)
+  {
+    told.push_back(std::string(what) + " " + std::to_string(stuck->worker) + " key "
+                   + std::string(stuck->key, stuck->key_length) + " id " + std::to_string(stuck->message_id) + " after "
+                   + std::to_string(stuck->nanoseconds / second) + " of " + std::to_string(stuck->stuck_workers));
+  }
+
+  FakeHost &host_;
+  ParallelizeMonitor *monitor_;
+};
+
+// `action` runs while the `number`-th message of `key` is being forwarded.
+void
+while_forwarding(FakeHost &host, const std::string &key, std::uint64_t number, std::function<void()> action)
+{
+  host.on_forward = [=](const FakeMessage &message)
+  {
+    if (message.key == key && message.number == number)
+      action();
+  };
+}
+
+}
+
+Test(stuck, is_told_with_its_message_and_end)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  while_forwarding(host, "slow", 2, [&]
+  {
+    watch.ticks(4);
+    cr_assert(watch.told.empty());
+    watch.ticks(4);
+    cr_assert_eq(watch.told.size(), 1);
+  });
+
+  source.send("slow", 5);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(1);
+
+  cr_assert_eq(watch.told.size(), 2);
+  cr_assert(watch.told[0].starts_with("stuck 0 key slow id 2 after 5 of 1"), "%s", watch.told[0].c_str());
+  cr_assert(watch.told[1].starts_with("free 0 key slow id 2 after"), "%s", watch.told[1].c_str());
+  watch.ticks(100);
+  cr_assert_eq(watch.told.size(), 2);
+}
+
+Test(stuck, many_messages_are_not_one)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_forward = [&](const FakeMessage &) { watch.ticks(4); };
+  source.send("slow", 5);
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert(watch.told.empty());
+}
+
+Test(stuck, an_idle_worker_is_not)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  source.send("a", 5);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(100);
+  cr_assert(watch.told.empty());
+}
+
+Test(stuck, is_told_once_a_minute)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_forward = [&](const FakeMessage &) { watch.ticks(10); };
+  source.send("slow", 7);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(1);
+  // The first one, and the first of those that come a minute later.
+  cr_assert_eq(watch.told.size(), 4);
+  cr_assert(watch.told[2].starts_with("stuck 0 key slow id 6"), "%s", watch.told[2].c_str());
+}
+
+Test(counting, of_messages_that_came_behind_others_of_their_key)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start();
+  source.send("a", 10);
+  source.send("b", 5);
+  source.end_batch();
+  cr_assert_eq(host.counters().ordered, 13);
+  host.come_to_rest();
+}
+
+Test(counting, of_batches_and_of_messages_that_wait)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start();
+  for (unsigned i = 0; i < 3; i++)
+    {
+      source.send("a", 2);
+      source.end_batch();
+    }
+  cr_assert_eq(host.counters().batches, 3);
+  cr_assert_eq(host.counters().waiting, 6);
+  while_forwarding(host, "a", 3, [&]
+  {
+    cr_assert_eq(host.counters().waiting, 2);
+    cr_assert_eq(host.counters().in_flight, 6);
+    cr_assert_eq(host.worker_counters(0).waiting + host.worker_counters(1).waiting, 2);
+    cr_assert_eq(host.worker_counters(0).assigned + host.worker_counters(1).assigned, 4);
+  });
+  host.run_until_quiet();
+  cr_assert_eq(host.counters().waiting, 0);
+  host.come_to_rest();
+}
+
+Test(counting, of_busy_and_idle_time)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start_asleep();
+  host.cost = second;
+  host.on_forward = [&](const FakeMessage &)
+  {
+    const std::uint64_t busy = host.worker_counters(0).busy_ns;
+    cr_assert(busy >= second, "a slice counts while it lasts: %lu", busy);
+  };
+  source.send("a");
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert_eq(host.worker_counters(0).busy_ns, second);
+  host.on_forward = nullptr;
+  host.elapsed += 10 * second;
+  cr_assert_eq(host.worker_counters(0).busy_ns, second);
+  cr_assert_eq(host.worker_counters(0).idle_ns, 10 * second);
+}
+
+Test(counting, of_windows)
+{
+  FakeHost host(options(1));
+  host.start();
+  ParallelizeProducer *producer = parallelize_producer_open(host.engine(), PARALLELIZE_PRODUCER_BATCHES);
+  Watch watch(host);
+  parallelize_producer_report_window(producer, 100, 50);
+  cr_assert(watch.report().find(R"("windows":{"seen":1,"used_up_inside":0,"used_up_beyond":0,"last_size":100})")
+            != std::string::npos);
+  parallelize_producer_report_window(producer, 100, 0);
+  cr_assert(watch.report().find(R"("used_up_beyond":1)") != std::string::npos);
+  FakeSource &source = host.source();
+  source.send("a", 60);
+  source.end_batch();
+  parallelize_producer_report_window(producer, 100, 0);
+  cr_assert(watch.report().find(R"("used_up_inside":1)") != std::string::npos);
+  parallelize_producer_close(producer);
+  host.come_to_rest();
+}
+
+Test(report, is_json_with_everything)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  source.send("k", 100);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(1);
+  const std::string report = watch.report();
+  for (const char *part : {R"({"id":"id \"1\"","location":"here","key":"$HOST","workers":2,)", R"("entered":100)",
+                           R"("processed":100)", R"("waiting":0)", R"("inline":{"too_cheap":0)", R"("p999":)",
+                           R"("hot_keys":[{"key":"k","share":1,"error":0}])", R"("class":"source-bound")"})
+    cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+}
+
+Test(report, times_of_slow_messages_are_all_known)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.cost = 1'000'000;
+  source.send("k", 20);
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  cr_assert(report.find(R"("processing":{"count":20,"sum":0.02,"p50":0.001,"p90":0.001)") != std::string::npos,
+            "%s", report.c_str());
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What limits the throughput, judged by invented counters.
+
+#include "engine/verdict.hpp"
+
+#include <criterion/criterion.h>
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+using namespace parallelize;
+
+namespace {
+
+constexpr std::uint64_t second = 1'000'000'000;
+
+// Ten seconds in which each worker was busy for so many of them.
+struct Case
+{
+  explicit Case(const std::vector<double> &busy_seconds)
+  {
+    from.busy_ns.assign(busy_seconds.size(), 5 * second);
+    from.time_ns = 100 * second;
+    from.entered = from.processed = 1'000;
+    to = from;
+    to.time_ns += 10 * second;
+    for (std::size_t i = 0; i < busy_seconds.size(); i++)
+      to.busy_ns[i] += static_cast<std::uint64_t>(busy_seconds[i] * second);
+    around.cores = 4;
+    around.key_advice = "another key";
+    to.windows_seen = 100;
+  }
+
+  void
+  process(std::uint64_t messages)
+  {
+    to.entered += messages;
+    to.processed += messages;
+  }
+
+  // So many wait all the time.
+  void
+  wait(std::uint64_t messages)
+  {
+    to.entered += messages;
+    to.waiting = messages;
+    to.waited_ns = messages * 10 * second;
+  }
+
+  void
+  keys(const std::string &hottest, double share, unsigned distinct)
+  {
+    around.keyed = true;
+    around.hottest_key = hottest;
+    around.hottest_share = share;
+    around.distinct_keys = distinct;
+    around.distinct_keys_known = true;
+  }
+
+  Verdict judged() const { return judge(from, to, around); }
+
+  Snapshot from;
+  Snapshot to;
+  Circumstances around;
+};
+
+void
+assert_class(const Case &it, Bottleneck expected)
+{
+  const Verdict verdict = it.judged();
+  cr_assert_eq(verdict.bottleneck, expected, "%s instead of %s", name_of(verdict.bottleneck), name_of(expected));
+  cr_assert(!verdict.explanation.empty());
+  cr_assert(!verdict.advice.empty());
+}
+
+void
+assert_near(double value, double expected)
+{
+  cr_assert(std::abs(value - expected) < 1e-6, "%f instead of %f", value, expected);
+}
+
+bool
+contains(const std::string &text, const std::string &part)
+{
+  return text.find(part) != std::string::npos;
+}
+
+}
+
+Test(measures, of_a_simple_case)
+{
+  Case it({10, 6, 2, 2});
+  it.process(2'000);
+  const Verdict verdict = it.judged();
+  assert_near(verdict.rate, 200);
+  assert_near(verdict.utilization, 0.5);
+  assert_near(verdict.utilization_variance, (0.25 + 0.01 + 0.09 + 0.09) / 4);
+  assert_near(verdict.effective_parallelism, 2);
+  assert_near(verdict.seconds_per_message, 0.01);
+  assert_near(verdict.maximum_rate, 400);       // W / T
+  assert_near(verdict.efficiency, 0.5);
+}
+
+Test(measures, fewer_scopes_than_workers_limit_the_maximum)
+{
+  Case it({5, 5, 5, 5});
+  it.process(2'000);
+  it.keys("k", 0.5, 2);
+  const Verdict verdict = it.judged();
+  assert_near(verdict.maximum_rate, 200);       // N / T
+  assert_near(verdict.efficiency, 1);
+}
+
+Test(measures, a_source_that_helps_is_one_more_worker)
+{
+  Case it({10, 10});
+  it.to.sources_busy_ns = 5 * second;
+  it.process(2'500);
+  const Verdict verdict = it.judged();
+  assert_near(verdict.effective_parallelism, 2.5);
+  assert_near(verdict.maximum_rate, 250);
+  assert_near(verdict.efficiency, 1);
+}
+
+Test(measures, ordering_constraint_ratio)
+{
+  Case it({5, 5});
+  it.process(1'000);
+  it.to.ordered = 250;
+  assert_near(it.judged().ordering_constraint_ratio, 0);
+  it.keys("k", 0.1, 20);
+  assert_near(it.judged().ordering_constraint_ratio, 0.25);
+}
+
+Test(measures, nothing_at_all)
+{
+  Case it({0, 0});
+  it.to.time_ns = it.from.time_ns;
+  const Verdict verdict = it.judged();
+  assert_near(verdict.rate, 0);
+  assert_near(verdict.maximum_rate, 0);
+  assert_near(verdict.efficiency, 0);
+}
+
+Test(verdict, no_messages)
+{
+  Case it({0, 0});
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "No messages"));
+}
+
+Test(verdict, workers_wait_for_messages)
+{
+  Case it({3, 2});
+  it.process(1'000);
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().advice, "connections"));
+}
+
+Test(verdict, a_path_that_is_too_cheap)
+{
+  Case it({0, 0});
+  it.process(100'000);
+  it.to.too_cheap = 100'000;
+  it.to.sources_busy_ns = 10 * second;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "costs less"));
+}
+
+Test(verdict, a_window_that_is_too_small)
+{
+  Case it({6, 6});
+  it.process(1'000);
+  it.to.windows_used_up_inside = 90;
+  it.around.window = 10;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().advice, "log-iw-size()"));
+  cr_assert(contains(it.judged().explanation, "10 messages"));
+}
+
+Test(verdict, workers_that_wait_for_something)
+{
+  Case it({10, 10});
+  it.process(1'000);
+  it.wait(500);
+  it.to.cpu_ns = 2 * second;
+  assert_class(it, Bottleneck::worker);
+  cr_assert(contains(it.judged().advice, "more workers()"));
+}
+
+Test(verdict, cores_that_are_all_busy)
+{
+  Case it({10, 10, 9, 10});
+  it.process(1'000);
+  it.wait(500);
+  it.to.cpu_ns = 39 * second;
+  assert_class(it, Bottleneck::worker);
+  cr_assert(contains(it.judged().advice, "cores"));
+}
+
+Test(verdict, workers_come_first_even_with_a_hot_key)
+{
+  Case it({10, 10});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("hot", 0.6, 100);
+  assert_class(it, Bottleneck::worker);
+}
+
+Test(verdict, one_key)
+{
+  Case it({4, 3, 2, 1});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("hot", 1, 1);
+  assert_class(it, Bottleneck::key);
+  cr_assert_eq(it.judged().key, "hot");
+  cr_assert(contains(it.judged().explanation, "100%"));
+  cr_assert_eq(it.judged().advice, "another key");
+}
+
+Test(verdict, one_key_among_many)
+{
+  Case it({10, 2, 1, 1, 1, 0, 0, 0});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("hot", 0.6, 64);
+  it.around.distinct_keys_known = false;
+  assert_class(it, Bottleneck::key);
+}
+
+Test(verdict, a_hot_key_that_holds_nobody_up)
+{
+  Case it({2, 1, 1, 0});
+  it.process(1'000);
+  it.keys("hot", 1, 1);
+  assert_class(it, Bottleneck::source);
+}
+
+Test(verdict, fewer_keys_than_workers)
+{
+  Case it({6, 6, 6, 6, 6, 0, 0, 0});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("one of three", 1.0 / 3, 3);
+  assert_class(it, Bottleneck::order);
+  cr_assert(contains(it.judged().explanation, "3 keys for 8 workers"));
+}
+
+Test(verdict, messages_that_wait_because_they_came_together_are_no_order_problem)
+{
+  Case it({6, 6, 6, 6});
+  it.process(1'000);
+  it.wait(60);
+  it.keys("k", 0.01, 64);
+  assert_class(it, Bottleneck::balanced);
+}
+
+Test(verdict, a_destination_that_is_slow)
+{
+  Case it({1, 1});
+  it.process(1'000);
+  it.to.windows_used_up_beyond = 90;
+  it.to.blocked_beyond = true;
+  assert_class(it, Bottleneck::destination);
+}
+
+Test(verdict, a_destination_that_takes_nothing)
+{
+  Case it({0, 0});
+  it.from.blocked_beyond = it.to.blocked_beyond = true;
+  it.to.windows_seen = it.from.windows_seen;
+  assert_class(it, Bottleneck::destination);
+}
+
+Test(verdict, a_destination_that_was_slow_a_moment_ago)
+{
+  Case it({4, 4});
+  it.process(1'000);
+  it.to.windows_used_up_beyond = 10;
+  it.to.blocked_beyond = true;
+  assert_class(it, Bottleneck::source);
+}
+
+Test(verdict, workers_that_keep_up)
+{
+  Case it({6, 7});
+  it.process(1'000);
+  assert_class(it, Bottleneck::balanced);
+}
