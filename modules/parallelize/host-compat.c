@@ -319,14 +319,34 @@ host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOption
 #endif
 }
 
+static LogSource *
+_get_source(LogMessage *msg)
+{
+  return msg->ack_record && msg->ack_record->tracker ? msg->ack_record->tracker->source : NULL;
+}
+
+HostCompatSource *
+host_compat_get_batch_source(LogMessage *msg)
+{
+  /* what a worker carries came from a thread that does not wait for it, and so may the source be gone */
+  return is_own_worker || !host_compat_thread_has_batches() ? NULL : _get_source(msg);
+}
+
+gboolean
+host_compat_get_window(HostCompatSource *source, gsize *window, gsize *left)
+{
+  *window = source->full_window_size;
+  *left = MIN(window_size_counter_get(&source->window_size, NULL), *window);
+  return *window > 0;
+}
+
 gsize
 host_compat_get_source_window(LogMessage *msg)
 {
-  LogSource *source;
+  LogSource *source = _get_source(msg);
 
-  if (!msg->ack_record || !msg->ack_record->tracker || !msg->ack_record->tracker->source)
+  if (!source)
     return 0;
-  source = msg->ack_record->tracker->source;
   if (log_source_is_dynamic_window_enabled(source))
     return source->initial_window_size + source->dynamic_window.pool->pool_size;
   return source->full_window_size;

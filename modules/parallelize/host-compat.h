@@ -74,4 +74,13 @@ void host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathO
  */
 gsize host_compat_get_source_window(LogMessage *msg);
 
+/* A source whose thread is handing a batch over. */
+typedef struct _LogSource HostCompatSource;
+
+/* The source of `msg`, if this is the source's thread and has batches; else NULL.  Alive until the batch ends. */
+HostCompatSource *host_compat_get_batch_source(LogMessage *msg);
+
+/* Of how many messages it may have unacknowledged now, how many more could come.  FALSE: unknown. */
+gboolean host_compat_get_window(HostCompatSource *source, gsize *window, gsize *left);
+
 #endif

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "host-compat.h"
 #include "messages.h"
+#include "parallelize-metrics.h"
 #include "parallelize-worker.h"
 #include "scratch-buffers.h"
 #include "template/templates.h"
@@ -25,6 +26,7 @@ typedef struct _ParallelizePipe
   guint worker_count;           /* 0: off */
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
+  ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
   gint window_warned;           /* atomic */
 } ParallelizePipe;
 
@@ -42,6 +44,7 @@ struct _ParallelizeBatch
 {
   ParallelizePipe *pipe;
   ParallelizeProducer *producer;
+  HostCompatSource *source;     /* that this thread reads; NULL: none */
   WorkerBatchCallback finished;
   gboolean forwarding;          /* a message is on its way through the path behind, on this very stack */
   gboolean finished_meanwhile;
@@ -61,6 +64,12 @@ _now(gpointer user_data)
 
   clock_gettime(CLOCK_MONOTONIC, &ts);
   return (guint64) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static guint64
+_message_id(gpointer user_data, const ParallelizeMessage *message)
+{
+  return ((LogMessage *) message->handle)->rcptid;
 }
 
 static void
@@ -127,6 +136,8 @@ _hot_key_hint(ParallelizePipe *self)
 {
   const gchar *key = self->options->partition_key;
 
+  if (!key)
+    return "";
   if (strcmp(key, "$HOST") == 0 || strcmp(key, "${HOST}") == 0)
     return "with keep-hostname(no) all messages of a relay or a file have the same HOST, "
            "consider keep-hostname(yes) or another worker-partition-key()";
@@ -169,6 +180,15 @@ _check_source_window(ParallelizePipe *self, LogMessage *msg)
 }
 
 static void
+_report_window(ParallelizeBatch *batch)
+{
+  gsize window, left;
+
+  if (batch->source && host_compat_get_window(batch->source, &window, &left))
+    parallelize_producer_report_window(batch->producer, window, left);
+}
+
+static void
 _close_batch(ParallelizeBatch *batch)
 {
   ParallelizeBatch **link = &open_batches;
@@ -177,6 +197,7 @@ _close_batch(ParallelizeBatch *batch)
     link = &(*link)->next;
   *link = batch->next;
 
+  _report_window(batch);
   parallelize_producer_close(batch->producer);
   g_slice_free(ParallelizeBatch, batch);
 }
@@ -217,6 +238,7 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
     _check_source_window(self, msg);
 
   batch->pipe = self;
+  batch->source = host_compat_get_batch_source(msg);
   batch->producer = parallelize_producer_open(self->engine,
                                               (batches ? PARALLELIZE_PRODUCER_BATCHES : 0)
                                               | (helps ? PARALLELIZE_PRODUCER_HELPS : 0));
@@ -372,12 +394,14 @@ _random_seed(uint64_t seed[2])
 static ParallelizeEngine *
 _new_engine(ParallelizePipe *self)
 {
-  static const ParallelizeCallbacks callbacks =
+  ParallelizeCallbacks callbacks =
   {
     .forward = _forward,
     .publish = _publish,
     .wake = _wake,
     .now = _now,
+    /* without use-rcptid(yes) all are 0 */
+    .message_id = log_pipe_get_config(&self->super)->use_uniqid ? _message_id : NULL,
     .hot_key = _hot_key,
   };
   ParallelizeEngineOptions options =
@@ -400,6 +424,9 @@ _stop(ParallelizePipe *self)
   if (self->workers)
     parallelize_workers_free(self->workers);
   self->workers = NULL;
+  if (self->metrics)
+    parallelize_metrics_free(self->metrics);
+  self->metrics = NULL;
   if (self->engine)
     parallelize_engine_free(self->engine);
   self->engine = NULL;
@@ -459,6 +486,8 @@ _post_config_init(LogPipe *s)
   if (!self->worker_count)
     return TRUE;
   parallelize_workers_start(self->workers);
+  self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
+                                          self->options->partition_key, _hot_key_hint(self));
 
   msg_notice("parallelize() started",
              evt_tag_int("workers", self->worker_count),

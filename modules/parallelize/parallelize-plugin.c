@@ -3,6 +3,7 @@
 #include "host-compat.h"
 #include "parallelize-generator.h"
 #include "parallelize-keyword.h"
+#include "parallelize-metrics.h"
 #include "parallelize-options.h"
 #include "parallelize-parser.h"
 #include "plugin.h"
@@ -51,6 +52,7 @@ parallelize_module_init(PluginContext *context, CfgArgs *args)
     return FALSE;
   host_compat_module_init();
   parallelize_keyword_init();
+  parallelize_metrics_init();
   plugin_register(context, parallelize_plugins, G_N_ELEMENTS(parallelize_plugins));
   /* only an @module line has arguments, be there none in it; after plugin_register(),
    * which frees plugins that are registered again */

@@ -209,7 +209,7 @@ typedef struct ParallelizeWorkerCounters
 {
   uint64_t assigned;            /* started */
   uint64_t processed;           /* of these: published */
-  uint64_t waiting;             /* for this very worker: its group, and the strand that it runs */
+  uint64_t waiting;             /* for this very worker: its group, and the strand that it runs when it last looked */
   uint64_t busy_ns;
   uint64_t idle_ns;
   uint64_t stolen;              /* tasks, by this worker */

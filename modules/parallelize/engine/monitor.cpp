@@ -164,7 +164,7 @@ parallelize_monitor::begin_stuck(Watched &watched, unsigned index, std::uint64_t
     .worker = index,
     .nanoseconds = time - watched.since,
     .stuck_workers = stuck_workers,
-    .waiting = engine_.worker_counters(index).waiting,
+    .waiting = engine_.counters().waiting,
     .identified = identified,
     .key = watched.key.data(),
     .key_length = watched.key.size(),

@@ -21,7 +21,7 @@ typedef struct ParallelizeStuckWorker
   unsigned worker;
   uint64_t nanoseconds;         /* so far, or altogether */
   unsigned stuck_workers;       /* at the same time, this one included */
-  uint64_t waiting;             /* messages for this very worker */
+  uint64_t waiting;             /* messages, for whatever worker */
   bool identified;              /* the rest is known */
   const char *key;              /* its beginning */
   size_t key_length;

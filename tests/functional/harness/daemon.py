@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A private syslog-ng: everything it writes stays in a directory of its own."""
 
+import json
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Daemon:
                 environment.host_module_directory(),
             )
         )
-        self._control = self.directory / "ctl"
+        self.control_socket = self.directory / "ctl"
         self._log_file = self.directory / "stderr.log"
         self._log_mark = 0
         self._process = None
@@ -182,6 +184,33 @@ class Daemon:
         """The sum of the counters whose name the regular expression matches from the start."""
         return sum(number for name, number in self.stats().items() if re.match(pattern, name))
 
+    def query(self, pattern):
+        """Returns {"name": number} of the host's `query get`."""
+        rows = (line.rpartition("=") for line in self._ctl("query", "get", pattern).stdout.splitlines())
+        return {name: int(number) for name, equals, number in rows if equals}
+
+    def report(self):
+        """The answer to the control command, as it is."""
+        return json.loads(self.control("PARALLELIZE"))
+
+    def element(self, id=None):
+        """What the report says of one element: of that id, or of the only one."""
+        (element,) = [element for element in self.report()["elements"] if id in (None, element["id"])]
+        return element
+
+    def control(self, command):
+        """Returns the daemon's answer to any command on its control socket."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(str(self.control_socket))
+            connection.sendall(command.encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n.\n"):
+                received = connection.recv(65536)
+                assert received, f"the daemon ends the answer to {command}: {answer!r}"
+                answer += received
+        return answer[: -len(b"\n.\n")].decode()
+
     def resident_kib(self):
         """Memory in use."""
         return self._status("VmRSS")
@@ -231,12 +260,12 @@ class Daemon:
             f"--module-path={self._module_path}",
             f"--persist-file={self.directory / 'persist'}",
             f"--pidfile={self.directory / 'pid'}",
-            f"--control={self._control}",
+            f"--control={self.control_socket}",
         ]
 
-    def _ctl(self, command):
+    def _ctl(self, *command):
         return subprocess.run(
-            [environment.SYSLOG_NG_CTL, f"--control={self._control}", command],
+            [environment.SYSLOG_NG_CTL, f"--control={self.control_socket}", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

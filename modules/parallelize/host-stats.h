@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A number in the host's stats: the one place that knows how the supported
+ * hosts name them.
+ */
+#ifndef PARALLELIZE_HOST_STATS_H_INCLUDED
+#define PARALLELIZE_HOST_STATS_H_INCLUDED 1
+
+#include "syslog-ng.h"
+
+typedef struct _HostStatsKey
+{
+  /* 4.x: the metric's name, without the host's prefix; 3.38: the type */
+  const gchar *name;
+  const gchar *short_name;
+  const gchar *id;
+  const gchar *worker;          /* NULL: of the whole element */
+  const gchar *reason;          /* NULL: none */
+  gboolean is_gauge;            /* goes up and down */
+  gboolean is_nanoseconds;
+} HostStatsKey;
+
+typedef struct _HostStatsCounter HostStatsCounter;
+
+/* Copies what it needs.  NULL if the configured stats level leaves it out.  Main thread. */
+HostStatsCounter *host_stats_counter_new(const HostStatsKey *key);
+
+/* Main thread; NULL is ignored. */
+void host_stats_counter_set(HostStatsCounter *self, guint64 value);
+void host_stats_counter_free(HostStatsCounter *self);
+
+#endif

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The element's counters: in the host's stats, and in the answer to the control command."""
+
+import pytest
+
+from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, in_turn
+from harness.network import BackgroundSender, send_tcp
+from harness.trace import Hold, work_and_trace
+
+PATH = """
+log {
+    source(s_tcp);
+    parallelize(workers(4) worker-partition-key("$PROGRAM") id("the element"));
+    rewrite(r_work);
+    destination(d_trace);
+    flags(flow-control);
+};
+"""
+
+
+def check_sums(element):
+    """What is promised of the counters of an element while nothing moves."""
+    counters, workers = element["counters"], element["per_worker"]
+    inline = sum(counters["inline"].values())
+    assert counters["entered"] == counters["processed"] + counters["in_flight"]
+    assert counters["entered"] == sum(worker["assigned"] for worker in workers) + inline + counters["waiting"]
+    assert counters["processed"] == sum(worker["processed"] for worker in workers) + inline
+
+
+@pytest.mark.asan
+def test_counters_of_a_finished_run(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=200) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 3000)))
+    check_order(syslog_ng.wait_for_lines(3000), stream.sent)
+    element = syslog_ng.wait_for(
+        lambda: (found := syslog_ng.element())["counters"]["in_flight"] == 0 and found, "an empty element"
+    )
+    check_sums(element)
+    assert element["counters"]["entered"] == 3000
+    assert element["counters"]["waiting"] == 0
+    assert element["counters"]["batches"] > 0
+    assert element["counters"]["wakeups"] > 0
+    assert 0 < element["counters"]["ordered"] < 3000
+    assert element["workers"] == 4 == len(element["per_worker"])
+    assert element["key"] == "$PROGRAM"
+    assert element["location"].startswith(str(syslog_ng.config_file))
+    # 3000 messages of 200 us or more; a sleeping thread is a busy worker
+    busy = sum(worker["busy_seconds"] for worker in element["per_worker"])
+    assert busy + element["counters"]["sources_busy_seconds"] > 0.5
+
+
+def test_counters_while_messages_are_held(syslog_ng, stream):
+    held = Hold(syslog_ng.path("hold"))
+    rewrite = """
+    rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold")); };
+    log { source(s_tcp); parallelize(workers(3) worker-partition-key("$PROGRAM")); rewrite(r_hold);
+          destination(d_lines); flags(flow-control); };
+    """
+    syslog_ng.start(TCP_SOURCE + LINES + rewrite)
+    with held.held():
+        send_tcp(syslog_ng.port, stream.take(in_turn(3, 90)))
+        syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["entered"] == 90, "90 messages inside")
+        syslog_ng.wait_for(lambda: held.waiting() == 3, "three workers that hold")
+        element = syslog_ng.element()
+        check_sums(element)
+        assert element["counters"]["processed"] == 0
+        assert element["counters"]["in_flight"] == 90
+        assert element["counters"]["waiting"] == 87
+        assert [worker["assigned"] for worker in element["per_worker"]] == [1, 1, 1]
+    check_order(syslog_ng.wait_for_lines(90), stream.sent)
+
+
+def test_what_a_cheap_path_costs_is_counted_as_such(syslog_ng, stream):
+    path = """
+    log { source(s_tcp); parallelize(workers(2)); destination(d_lines); flags(flow-control); };
+    """
+    syslog_ng.start(TCP_SOURCE + LINES + path)
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, 50_000))):
+        syslog_ng.wait_for_lines(50_000)
+    syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["processed"] == 50_000, "everything processed")
+    check_sums(syslog_ng.element())
+    assert syslog_ng.element()["counters"]["inline"]["too_cheap"] > 25_000
+
+
+# the host's stats
+
+
+def test_host_stats_agree(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 2000)))
+    syslog_ng.wait_for_lines(2000)
+    name = "parallelize;the element;"
+    syslog_ng.wait_for(
+        lambda: syslog_ng.counter(f"{name}.*;processed") == syslog_ng.counter(f"{name};entered") == 2000,
+        "2000 messages in the stats",
+    )
+    stats, element = syslog_ng.stats(), syslog_ng.element()
+    for number, worker in enumerate(element["per_worker"]):
+        assert stats[f"{name}{number};processed"] == worker["processed"]
+        assert stats[f"{name}{number};assigned"] == worker["assigned"]
+        assert stats[f"{name}{number};steals"] == worker["steals"]
+        assert stats[f"{name}{number};wakeups"] == worker["wakeups"]
+        assert stats[f"{name}{number};busy_ns"] == round(worker["busy_seconds"] * 1e9)
+    assert stats[f"{name}source;processed"] == sum(element["counters"]["inline"].values())
+    assert stats[f"{name};waiting"] == stats[f"{name};in_flight"] == 0
+    assert stats[f"{name};batches"] == element["counters"]["batches"]
+    for reason, count in element["counters"]["inline"].items():
+        assert stats[f"{name};inline_{reason}"] == count
+
+
+def test_host_query(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH.replace("the element", "e1"))
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 500)))
+    syslog_ng.wait_for_lines(500)
+    syslog_ng.wait_for(lambda: sum(syslog_ng.query("parallelize.e1.*.processed").values()) == 500, "500 messages")
+    assert list(syslog_ng.query("parallelize.e1*entered").values()) == [500]
+
+
+def test_stats_level_0_has_no_counters(syslog_ng, stream):
+    syslog_ng.start("options { stats-level(0); };" + TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 500)))
+    syslog_ng.wait_for_lines(500)
+    assert not [name for name in syslog_ng.stats() if name.startswith("parallelize")]
+    assert syslog_ng.element()["counters"]["entered"] == 500
+
+
+@pytest.mark.asan
+def test_counters_go_on_after_a_reload(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
+    for reloads in range(3):
+        send_tcp(syslog_ng.port, stream.take(in_turn(20, 300)))
+        syslog_ng.wait_for_lines(300 * (reloads + 1))
+        assert syslog_ng.reload()
+        syslog_ng.wait_for(
+            lambda: syslog_ng.counter("parallelize;the element;.*;processed") == 300 * (reloads + 1), "all of them"
+        )
+        assert syslog_ng.element()["counters"]["entered"] == 0
+
+
+# the control command
+
+
+def test_no_element(syslog_ng):
+    syslog_ng.start("log { source { internal(); }; destination { file(`dir`/out); }; };")
+    assert syslog_ng.counter("parallelize;") == 0
+    syslog_ng.reload("log { source { internal(); }; parallelize(workers(1)); };")
+    assert len(syslog_ng.report()["elements"]) == 1
+    syslog_ng.reload("log { source { internal(); }; parallelize(workers(0)); };")
+    assert syslog_ng.report()["elements"] == []
+
+
+def test_several_elements_have_different_ids(syslog_ng):
+    config = """
+    parser p_twice { parallelize(workers(1) id("twice")); };
+    log { source(s_tcp); parser(p_twice); };
+    log { source(s_tcp); parser(p_twice); parallelize(workers(2) id("other")); };
+    """
+    syslog_ng.start(TCP_SOURCE + config)
+    assert sorted(element["id"] for element in syslog_ng.report()["elements"]) == ["other", "twice", "twice#2"]
+    assert syslog_ng.element("other")["workers"] == 2
+
+
+@pytest.mark.asan
+def test_command_and_reload_under_load(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + LINES + HEAVY + PATH.replace("r_work", "f_heavy").replace("rewrite", "filter").replace(
+        "d_trace", "d_lines"))
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(200, 60_000))) as sender:
+        while sender.sending():
+            for _ in range(20):
+                for element in syslog_ng.report()["elements"]:
+                    counters = element["counters"]
+                    assert counters["entered"] >= counters["processed"]
+                    assert counters["in_flight"] >= counters["waiting"] or counters["in_flight"] > 0
+            assert syslog_ng.reload()
+    check_order(syslog_ng.wait_for_lines(60_000), stream.sent)
+
+
+def test_keys_of_any_bytes(syslog_ng):
+    path = """
+    log {
+        source(s_tcp);
+        parallelize(workers(2) worker-partition-key("$MSG"));
+        filter(f_heavy);
+        destination { file("`dir`/out" template("$PROGRAM\\n")); };
+    };
+    """
+    syslog_ng.start(TCP_SOURCE + HEAVY + path)
+    message = b"<13>1 2024-01-01T00:00:00Z host k - - - "
+    for key in (b'quote " and \\', b"\xff\xfe", "umläut €".encode(), b"\x01tab\t"):
+        send_tcp(syslog_ng.port, (message + key + b"\n") * 500)
+    syslog_ng.wait_for_lines(2000)
+    keys = [hot["key"] for hot in syslog_ng.element()["hot_keys"]]
+    assert 'quote " and \\' in keys
+    assert "umläut €" in keys
+    assert r"\xff\xfe" in keys
+    assert "\x01tab" in [key.strip() for key in keys]
+
+
+def test_hot_keys_and_their_shares(syslog_ng, stream):
+    keys = [0 if number % 2 else 1 + number // 2 % 9 for number in range(20_000)]
+    syslog_ng.start(TCP_SOURCE + LINES + HEAVY + PATH.replace("rewrite(r_work)", "filter(f_heavy)").replace(
+        "d_trace", "d_lines"))
+    send_tcp(syslog_ng.port, stream.take(keys))
+    syslog_ng.wait_for_lines(20_000)
+    first, *others = syslog_ng.element()["hot_keys"]
+    assert first["key"] == "k0"
+    assert 0.4 < first["share"] < 0.6
+    assert {hot["key"] for hot in others} == {f"k{number}" for number in range(1, 10)}
+    assert sum(hot["share"] for hot in [first, *others]) == pytest.approx(1)
+
+
+def test_distributions(syslog_ng, stream):
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=2000) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 1000)))
+    syslog_ng.wait_for_lines(1000)
+    syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["processed"] == 1000, "everything processed")
+    for name, least in (("waiting", 0), ("processing", 0.002)):
+        found = syslog_ng.element()["distributions"][name]
+        quantiles = [found[quantile] for quantile in ("p50", "p90", "p99", "p999", "max")]
+        assert quantiles == sorted(quantiles)
+        assert quantiles[0] >= least
+        # all of slow messages are watched, but for those that the source's thread takes up at once
+        assert 500 < found["count"] <= 1000
+        assert sum(count for _, count in found["buckets"]) == found["count"]

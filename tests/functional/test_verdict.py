@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Each thing that can limit the throughput, brought about on purpose, is what the verdict names."""
+
+import contextlib
+
+import pytest
+
+from harness.messages import LINES, TCP_SOURCE, check_order, check_unordered
+from harness.network import LineServer, connect
+from harness.trace import Hold, work_and_trace
+from harness.traffic import endless
+
+# The verdict looks back ten seconds.
+SECONDS = 40
+PATH = """
+log {
+    source(s_tcp);
+    parallelize(OPTIONS);
+    rewrite(r_work);
+    destination(d_trace);
+    flags(flow-control);
+};
+"""
+
+
+# What has been taken is to be done with soon when a test has seen enough.
+SOURCE = TCP_SOURCE.replace("log-iw-size(100000)", "log-iw-size(20000)")
+
+
+def path(options, microseconds):
+    return SOURCE + work_and_trace(microseconds) + PATH.replace("OPTIONS", options)
+
+
+def wait_for_verdict(daemon, expected):
+    """Returns the verdict as soon as it is the expected one, and still is when the daemon has looked again."""
+
+    def lasting():
+        found = verdict(daemon)
+        if found["class"] != expected:
+            return None
+        daemon.wait_for(lambda: verdict(daemon)["seconds"] != found["seconds"], "another look")
+        again = verdict(daemon)
+        return again if again["class"] == expected and again["seconds"] > 2 else None
+
+    return daemon.wait_for(lasting, lambda: f"{expected}: {verdict(daemon)}", SECONDS)
+
+
+def verdict(daemon):
+    return daemon.element()["verdict"]
+
+
+def test_source_bound_without_messages(syslog_ng):
+    syslog_ng.start(path("workers(2)", microseconds=100))
+    assert "No messages" in wait_for_verdict(syslog_ng, "source-bound")["explanation"]
+
+
+def test_source_bound_with_few_messages(syslog_ng, stream):
+    syslog_ng.start(path("workers(4)", microseconds=1000))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50, at_once=1, per_second=200):
+        found = wait_for_verdict(syslog_ng, "source-bound")
+    assert "workers are idle" in found["explanation"]
+    assert 100 < found["rate"] < 300
+    assert found["maximum_rate"] > 5 * found["rate"]
+    assert found["parallel_efficiency"] < 0.3
+    check_unordered(syslog_ng.wait_for_lines(stream.total()), stream.sent)
+
+
+def test_source_bound_by_a_window(syslog_ng, stream):
+    """A hundred messages, the least that the host allows a connection, for 250 workers."""
+    config = path("workers(250)", microseconds=20_000)
+    syslog_ng.start(config.replace("log-iw-size(20000)", "log-iw-size(1000)"))
+    with endless(syslog_ng, stream, keys=lambda number: number % 500):
+        found = wait_for_verdict(syslog_ng, "source-bound")
+        assert "log-iw-size()" in found["advice"]
+        assert "100 messages" in found["explanation"]
+
+
+def test_source_bound_where_a_hand_over_costs_more(syslog_ng, stream):
+    config = "log { source(s_tcp); parallelize(workers(2)); destination(d_lines); flags(flow-control); };"
+    syslog_ng.start(TCP_SOURCE + LINES + config)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "source-bound")
+    assert "costs less" in found["explanation"]
+
+
+def test_worker_bound(syslog_ng, stream):
+    syslog_ng.start(path("workers(2) prefetch(100)", microseconds=2000))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "worker-bound")
+        assert found["utilization"] > 0.85
+        assert found["effective_parallelism"] > 1.7
+        assert "workers" in found["advice"]
+        # the source's thread helps, and is the third worker
+        assert found["rate"] == pytest.approx(found["maximum_rate"], rel=0.15)
+
+
+def test_key_bound(syslog_ng, stream):
+    options = 'workers(4) worker-partition-key("$PROGRAM") prefetch(100)'
+    syslog_ng.start(path(options, microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: 7):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == "k7"
+    assert found["key_share"] == 1
+    assert "100%" in found["explanation"]
+    assert "worker-partition-key()" in found["advice"]
+    assert found["ordering_constraint_ratio"] > 0.9
+    assert found["effective_parallelism"] == pytest.approx(1, abs=0.2)
+    assert found["rate"] == pytest.approx(found["maximum_rate"], rel=0.25)
+
+
+def test_key_bound_by_the_host(syslog_ng, stream):
+    syslog_ng.start(path('workers(4) worker-partition-key("$HOST") prefetch(100)', microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == "host"
+    assert "keep-hostname(yes)" in found["advice"]
+
+
+def test_key_bound_by_one_of_many(syslog_ng, stream):
+    options = 'workers(8) worker-partition-key("$PROGRAM") prefetch(100)'
+    syslog_ng.start(path(options, microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: 0 if number % 10 < 6 else number % 1000):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == "k0"
+    assert 0.5 < found["key_share"] < 0.7
+    assert found["effective_parallelism"] < 3
+    assert found["utilization_variance"] >= 0
+
+
+def test_order_bound(syslog_ng, stream):
+    options = 'workers(8) worker-partition-key("$PROGRAM") prefetch(100)'
+    syslog_ng.start(path(options, microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: number % 3):
+        found = wait_for_verdict(syslog_ng, "order-bound")
+    assert "3 keys for 8 workers" in found["explanation"]
+    assert found["effective_parallelism"] == pytest.approx(3, abs=0.6)
+
+
+SLOW_DESTINATION = """
+source s_small {
+    network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(3000) max-connections(3));
+};
+log {
+    source(s_small);
+    parallelize(workers(2));
+    filter { "$(test-burn 10)" eq "" };
+    destination { file("`dir`/out" template("$PROGRAM $MSG$(test-burn 1000)\\n")); };
+    flags(flow-control);
+};
+"""
+
+
+def test_destination_bound(syslog_ng, stream):
+    """The thread that writes the file takes a hundred times as long as a worker."""
+    syslog_ng.start(SLOW_DESTINATION)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "destination-bound")
+        assert "destination" in found["advice"]
+
+
+def test_destination_bound_by_one_that_takes_nothing(syslog_ng, stream):
+    server = LineServer(syslog_ng.port2)
+    config = """
+    source s_small { network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(3000)
+                             max-connections(3)); };
+    log {
+        source(s_small);
+        parallelize(workers(2));
+        filter { "$(test-burn 10)" eq "" };
+        destination {
+            network("127.0.0.1" port(`port2`) log-fifo-size(5000) template("$PROGRAM $MSG\\n") so-sndbuf(4096));
+        };
+        flags(flow-control);
+    };
+    """
+    with contextlib.closing(server):
+        syslog_ng.start(config)
+        with endless(syslog_ng, stream, keys=lambda number: number % 50):
+            wait_for_verdict(syslog_ng, "destination-bound")
+            server.read()
+        syslog_ng.wait_for(lambda: server.line_count() == stream.total(), "everything delivered")
+    check_unordered(server.lines(), stream.sent)
+
+
+def test_balanced(syslog_ng, stream):
+    """1300 messages a second of a millisecond each for two workers."""
+    syslog_ng.start(path("workers(2)", microseconds=1000))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50, at_once=2, per_second=1250):
+        found = wait_for_verdict(syslog_ng, "balanced")
+    assert 0.5 <= found["utilization"] <= 0.85
+    check_unordered(syslog_ng.wait_for_lines(stream.total()), stream.sent)
+
+
+# A worker that is stuck
+
+STUCK_PATH = """
+options { use-rcptid(yes); };
+rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold") condition("$PROGRAM" eq "k1")); };
+log {
+    source(s_tcp);
+    parallelize(workers(2) worker-partition-key("$PROGRAM") id("the element"));
+    rewrite(r_hold);
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+STUCK = r"WARNING: a worker of parallelize\(\) is stuck on one message"
+NO_LONGER_STUCK = r"A worker of parallelize\(\) has come to the end of the message"
+
+
+def test_stuck_worker_is_named_with_its_message(syslog_ng, stream):
+    held = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(TCP_SOURCE + LINES + STUCK_PATH)
+    with held.held(), connect(syslog_ng.port) as connection:
+        connection.sendall(stream.take([1] * 10))
+        (line,) = syslog_ng.wait_for_log(STUCK)
+        for part in ("key='k1'", "id='the element'", "waiting='9'", "stuck_workers='1'",
+                     f"location='{syslog_ng.config_file}:"):
+            assert part in line
+        assert "rcptid='0'" not in line
+        assert not syslog_ng.logged(NO_LONGER_STUCK)
+        held.release()
+        (end,) = syslog_ng.wait_for_log(NO_LONGER_STUCK)
+    assert "key='k1'" in end
+    assert line.split("rcptid=")[1].split(",")[0] == end.split("rcptid=")[1].split(",")[0]
+    check_order(syslog_ng.wait_for_lines(10), stream.sent)
+    assert len(syslog_ng.logged(STUCK)) == 1
+
+
+def test_workers_that_are_merely_slow_are_not_stuck(syslog_ng, stream):
+    syslog_ng.start(path('workers(2) worker-partition-key("$PROGRAM")', microseconds=1_000_000))
+    with connect(syslog_ng.port) as connection:
+        connection.sendall(stream.take([number % 2 for number in range(16)]))
+        check_order(syslog_ng.wait_for_lines(16), stream.sent)
+    assert not syslog_ng.logged(STUCK)
