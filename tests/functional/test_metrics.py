@@ -189,7 +189,7 @@ def test_keys_of_any_bytes(syslog_ng):
     for key in (b'quote " and \\', b"\xff\xfe", "umläut €".encode(), b"\x01tab\t"):
         send_tcp(syslog_ng.port, (message + key + b"\n") * 500)
     syslog_ng.wait_for_lines(2000)
-    keys = [hot["key"] for hot in syslog_ng.element()["hot_keys"]]
+    keys = [hot["key"] for hot in syslog_ng.element()["hot_keys"]["by_messages"]]
     assert 'quote " and \\' in keys
     assert "umläut €" in keys
     assert r"\xff\xfe" in keys
@@ -202,7 +202,7 @@ def test_hot_keys_and_their_shares(syslog_ng, stream):
         "d_trace", "d_lines"))
     send_tcp(syslog_ng.port, stream.take(keys))
     syslog_ng.wait_for_lines(20_000)
-    first, *others = syslog_ng.element()["hot_keys"]
+    first, *others = syslog_ng.element()["hot_keys"]["by_messages"]
     assert first["key"] == "k0"
     assert 0.4 < first["share"] < 0.6
     assert {hot["key"] for hot in others} == {f"k{number}" for number in range(1, 10)}

@@ -168,7 +168,7 @@ Test(hot_keys, old_traffic_is_forgotten)
     feed(hot_keys, "today", hot);
   const HotKeys::Report report = hot_keys.report();
   cr_assert_eq(report.keys[0].key, "today");
-  cr_assert_geq(report.keys[0].count, report.samples * 99 / 100);
+  cr_assert_geq(report.keys[0].count, report.total * 99 / 100);
   cr_assert_leq(report.samples, HotKeys::memory);
 }
 
@@ -180,8 +180,23 @@ Test(hot_keys, a_key_that_keeps_changing_its_neighbours_stays)
     feed(hot_keys, i % 4 ? "once" + std::to_string(i) : "again", hot);
   const HotKeys::Report report = hot_keys.report();
   cr_assert_eq(report.keys[0].key, "again");
-  const double share = static_cast<double>(report.keys[0].count - report.keys[0].error) / report.samples;
+  const double share = static_cast<double>(report.keys[0].count - report.keys[0].error) / report.total;
   cr_assert(share > 0.22 && share < 0.27, "%f", share);
+}
+
+Test(hot_keys, weights_count_as_so_many)
+{
+  HotKeys hot_keys;
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      hot_keys.weigh("heavy", 1, 1'000'000);
+      hot_keys.weigh("light", 2, 1'000);
+    }
+  const HotKeys::Report report = hot_keys.report();
+  cr_assert_eq(report.keys[0].key, "heavy");
+  cr_assert_eq(report.keys[0].count, 1'000'000'000);
+  cr_assert_eq(report.keys[1].count, 1'000'000);
+  cr_assert_eq(report.total, 1'001'000'000);
 }
 
 Test(hot_keys, a_long_key_is_cut)

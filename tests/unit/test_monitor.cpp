@@ -253,7 +253,7 @@ Test(report, is_json_with_everything)
   const std::string report = watch.report();
   for (const char *part : {R"({"id":"id \"1\"","location":"here","key":"$HOST","workers":2,)", R"("entered":100)",
                            R"("processed":100)", R"("waiting":0)", R"("inline":{"too_cheap":0)", R"("p999":)",
-                           R"("hot_keys":[{"key":"k","share":1,"error":0}])", R"("class":"source-bound")"})
+                           R"("by_messages":[{"key":"k","share":1,"error":0}])", R"("by_time":[{"key":"k","share":1,"error":0}])", R"("class":"source-bound")"})
     cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
 }
 

@@ -218,7 +218,7 @@ Test(verdict, one_key)
   assert_class(it, Bottleneck::key);
   cr_assert_eq(it.judged().key, "hot");
   cr_assert(contains(it.judged().explanation, "100%"));
-  cr_assert_eq(it.judged().advice, "another key");
+  cr_assert_eq(it.judged().advice, "Another key.");
 }
 
 Test(verdict, one_key_among_many)

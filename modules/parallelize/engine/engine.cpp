@@ -517,7 +517,10 @@ parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message,
   const std::uint64_t started = now();
   waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
   forward(runner, probe->message, key);
-  processing_times_.record(now() - started, probe->weight);
+  const std::uint64_t took = now() - started;
+  processing_times_.record(took, probe->weight);
+  if (options_.keyed)
+    busy_keys_.weigh(key.view(), hash_(key.text, key.length), took * probe->weight);
 }
 
 void

@@ -155,6 +155,7 @@ public:
   const ParallelizeEngineOptions &options() const { return options_; }
   const parallelize::SourceWindows &windows() const { return windows_; }
   const parallelize::HotKeys &hot_keys() const { return hot_keys_; }
+  const parallelize::HotKeys &busy_keys() const { return busy_keys_; }
   const parallelize::Histogram &waiting_times() const { return waiting_times_; }
   const parallelize::Histogram &processing_times() const { return processing_times_; }
   std::uint64_t now() const { return callbacks_.now(user_data_); }
@@ -228,7 +229,7 @@ private:
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
   std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
-  parallelize::HotKeys hot_keys_;
+  parallelize::HotKeys hot_keys_;           // by messages
   std::atomic<std::uint64_t> hot_key_reported_{0};   // when; 0: never
 
   // Once a batch, by every producer and runner.  Messages handed over and not
@@ -265,4 +266,5 @@ private:
   // Once a message that is watched
   parallelize::Histogram waiting_times_;
   parallelize::Histogram processing_times_;
+  parallelize::HotKeys busy_keys_;          // by the time that they take; keys are cut
 };

@@ -16,15 +16,15 @@ namespace parallelize {
 struct HotKey
 {
   std::string key;
-  std::uint64_t count;          // samples; too high by at most `error`, never too low
+  std::uint64_t count;          // weight of its samples; too high by at most `error`, never too low
   std::uint64_t error;
 };
 
 // Space-Saving (Metwally, Agrawal, El Abbadi) over sampled keys.
 //
-// Of N samples, a count is too high by at most N / capacity, and any key with
-// more than N / capacity of them is listed.  Counts fade: all are halved when N
-// reaches `memory`, so that old traffic is forgotten.
+// Of samples that weigh N together, a count is too high by at most N / capacity,
+// and any key with more than N / capacity of them is listed.  Counts fade: all
+// are halved when there are `memory` samples, so that old traffic is forgotten.
 class HotKeys
 {
 public:
@@ -37,7 +37,8 @@ public:
   struct Report
   {
     std::vector<HotKey> keys;   // the busiest first
-    std::uint64_t samples = 0;
+    std::uint64_t total = 0;    // the weight of all samples
+    unsigned samples = 0;
     bool complete = true;       // all keys that were seen lately are listed
   };
 
@@ -49,14 +50,19 @@ public:
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock())
       return 0;
-
-    count(key.substr(0, max_key_length), hash);
-    if (samples_ >= memory)
-      fade();
+    count(key.substr(0, max_key_length), hash, 1);
     if (++since_looked_ < window)
       return 0;
     since_looked_ = 0;
     return look(hot);
+  }
+
+  // The same for samples that do not all weigh the same.
+  void weigh(std::string_view key, std::uint64_t hash, std::uint64_t weight)
+  {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock())
+      count(key.substr(0, max_key_length), hash, weight);
   }
 
   // Any thread.
@@ -68,6 +74,7 @@ public:
       result.keys.push_back({entries_[i].key, entries_[i].count, entries_[i].error});
     std::sort(result.keys.begin(), result.keys.end(),
               [](const HotKey &a, const HotKey &b) { return a.count > b.count; });
+    result.total = total_;
     result.samples = samples_;
     result.complete = complete_;
     return result;
@@ -81,21 +88,25 @@ private:
     std::uint64_t error;
   };
 
-  void count(std::string_view key, std::uint64_t hash)
+  void count(std::string_view key, std::uint64_t hash, std::uint64_t weight)
   {
-    samples_++;
+    total_ += weight;
+    entry_of(key, hash).count += weight;
+    if (++samples_ >= memory)
+      fade();
+  }
+
+  Entry &entry_of(std::string_view key, std::uint64_t hash)
+  {
     for (std::size_t i = 0; i < used_; i++)
       if (hashes_[i] == hash && entries_[i].key == key)
-        {
-          entries_[i].count++;
-          return;
-        }
+        return entries_[i];
 
     if (used_ < capacity)
       {
         hashes_[used_] = hash;
-        entries_[used_++] = {std::string(key), 1, 0};
-        return;
+        entries_[used_] = {std::string(key), 0, 0};
+        return entries_[used_++];
       }
     // The rarest one gives up its place: how often the new one came before is
     // not known, but not more often than that.
@@ -104,13 +115,15 @@ private:
                                          [](const Entry &a, const Entry &b) { return a.count < b.count; });
     hashes_[rarest - entries_.begin()] = hash;
     rarest->key.assign(key);
-    rarest->error = rarest->count++;
+    rarest->error = rarest->count;
+    return *rarest;
   }
 
   void fade()
   {
     std::size_t kept = 0;
-    samples_ = 0;
+    total_ = 0;
+    samples_ /= 2;
     for (std::size_t i = 0; i < used_; i++)
       {
         Entry entry = std::move(entries_[i]);
@@ -118,7 +131,7 @@ private:
         entry.error = std::min(entry.count, (entry.error + 1) / 2);
         if (entry.count == 0)
           continue;
-        samples_ += entry.count;
+        total_ += entry.count;
         hashes_[kept] = hashes_[i];
         entries_[kept++] = std::move(entry);
       }
@@ -130,7 +143,7 @@ private:
   {
     for (std::size_t i = 0; i < used_; i++)
       {
-        const std::uint64_t percent = (entries_[i].count - entries_[i].error) * 100 / samples_;
+        const std::uint64_t percent = (entries_[i].count - entries_[i].error) * 100 / std::max<std::uint64_t>(total_, 1);
         if (percent >= nearly_all_percent)
           {
             hot = entries_[i].key;
@@ -144,7 +157,8 @@ private:
   std::array<std::uint64_t, capacity> hashes_{};        // of entries_, to be looked through quickly
   std::array<Entry, capacity> entries_{};
   std::size_t used_ = 0;
-  std::uint64_t samples_ = 0;   // the sum of all counts
+  std::uint64_t total_ = 0;     // the sum of all counts
+  unsigned samples_ = 0;
   unsigned since_looked_ = 0;
   bool complete_ = true;        // no key has been left out since the counts last faded
 };

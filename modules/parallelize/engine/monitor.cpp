@@ -16,10 +16,17 @@ namespace {
 
 constexpr std::size_t judged_ticks = 10;
 constexpr std::size_t reported_keys = 10;
+constexpr unsigned least_samples = 32;       // that say which key takes most of the time
 constexpr std::uint64_t stuck_report_every_ns = 60'000'000'000;
 constexpr double quantiles[] = {0.5, 0.9, 0.99, 0.999};
 constexpr const char *quantile_names[] = {"p50", "p90", "p99", "p999"};
 constexpr const char *inline_reasons[PARALLELIZE_INLINE_REASONS] = {"too_cheap", "crowded", "no_worker"};
+
+double
+share(std::uint64_t part, std::uint64_t all)
+{
+  return all ? static_cast<double>(part) / static_cast<double>(all) : 0;
+}
 
 // A worker, as it was at the last tick.
 struct Watched
@@ -57,7 +64,7 @@ public:
 
 private:
   Snapshot look(std::uint64_t cpu_ns) const;
-  Circumstances circumstances(const HotKeys::Report &hot_keys) const;
+  Circumstances circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
 
   void watch_workers(std::uint64_t time);
   void follow(Watched &watched, unsigned index, std::uint64_t time) const;
@@ -110,7 +117,7 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
 }
 
 Circumstances
-parallelize_monitor::circumstances(const HotKeys::Report &hot_keys) const
+parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const
 {
   Circumstances result;
 
@@ -118,13 +125,14 @@ parallelize_monitor::circumstances(const HotKeys::Report &hot_keys) const
   result.keyed = engine_.options().keyed;
   result.window = engine_.windows().last_size.load(std::memory_order_relaxed);
   result.key_advice = options_.key_advice;
-  result.distinct_keys = hot_keys.keys.size();
-  result.distinct_keys_known = hot_keys.complete;
-  if (!hot_keys.keys.empty() && hot_keys.samples)
+  result.distinct_keys = by_messages.keys.size();
+  result.distinct_keys_known = by_messages.complete;
+  const HotKeys::Report &judged = by_time.samples >= least_samples ? by_time : by_messages;
+  if (!judged.keys.empty())
     {
-      const HotKey &hottest = hot_keys.keys.front();
+      const HotKey &hottest = judged.keys.front();
       result.hottest_key = hottest.key;
-      result.hottest_share = static_cast<double>(hottest.count - hottest.error) / static_cast<double>(hot_keys.samples);
+      result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
   return result;
 }
@@ -312,8 +320,6 @@ parallelize_monitor::write_distribution(JsonWriter &json, const Histogram &histo
 void
 parallelize_monitor::write_hot_keys(JsonWriter &json, const HotKeys::Report &hot_keys) const
 {
-  const double samples = std::max<double>(hot_keys.samples, 1);
-
   json.begin_array();
   for (std::size_t i = 0; i < std::min(hot_keys.keys.size(), reported_keys); i++)
     {
@@ -322,9 +328,9 @@ parallelize_monitor::write_hot_keys(JsonWriter &json, const HotKeys::Report &hot
       json.name("key");
       json.string(hot.key);
       json.name("share");
-      json.number(hot.count / samples);
+      json.number(share(hot.count, hot_keys.total));
       json.name("error");
-      json.number(hot.error / samples);
+      json.number(share(hot.error, hot_keys.total));
       json.end_object();
     }
   json.end_array();
@@ -369,7 +375,8 @@ parallelize_monitor::write_verdict(JsonWriter &json, const Verdict &verdict) con
 std::string
 parallelize_monitor::report(const ParallelizeElementDescription &element, std::uint64_t cpu_ns) const
 {
-  const HotKeys::Report hot_keys = engine_.hot_keys().report();
+  const HotKeys::Report by_messages = engine_.hot_keys().report();
+  const HotKeys::Report by_time = engine_.busy_keys().report();
   JsonWriter json;
 
   json.begin_object();
@@ -398,9 +405,14 @@ parallelize_monitor::report(const ParallelizeElementDescription &element, std::u
   write_distribution(json, engine_.processing_times());
   json.end_object();
   json.name("hot_keys");
-  write_hot_keys(json, hot_keys);
+  json.begin_object();
+  json.name("by_messages");
+  write_hot_keys(json, by_messages);
+  json.name("by_time");
+  write_hot_keys(json, by_time);
+  json.end_object();
   json.name("verdict");
-  write_verdict(json, judge(history_.front(), look(cpu_ns), circumstances(hot_keys)));
+  write_verdict(json, judge(history_.front(), look(cpu_ns), circumstances(by_messages, by_time)));
   json.end_object();
   return json.text();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -38,7 +39,7 @@ struct Circumstances
   unsigned cores = 1;
   bool keyed = false;
   std::string hottest_key;
-  double hottest_share = 0;             // of the traffic; 0: unknown
+  double hottest_share = 0;             // of the processing time; 0: unknown
   unsigned distinct_keys = 0;           // at least so many
   bool distinct_keys_known = false;     // just so many
   std::size_t window = 0;               // messages of one connection; 0: unknown
@@ -155,7 +156,7 @@ private:
         std::min(difference(from_.ordered, to_.ordered) / difference(from_.entered, to_.entered), 1.0);
 
     // As many ordering scopes as the busiest key leaves room for: a key with a
-    // third of the traffic can keep its runner busy while two others work.
+    // third of the work can keep its runner busy while two others work.
     scopes_ = around_.keyed && around_.hottest_share > 0 ? 1 / around_.hottest_share : HUGE_VAL;
     const double allowed = std::min(workers_ + sources_busy, scopes_);
     verdict_.efficiency = std::min(verdict_.effective_parallelism / allowed, 1.0);
@@ -221,9 +222,9 @@ private:
     verdict_.bottleneck = Bottleneck::key;
     verdict_.key = around_.hottest_key;
     verdict_.key_share = around_.hottest_share;
-    verdict_.explanation = "One key has " + percent(around_.hottest_share)
-                           + " of the messages; they are processed one at a time, and other workers are idle.";
-    verdict_.advice = around_.key_advice;
+    verdict_.explanation = "The messages of one key take " + percent(around_.hottest_share)
+                           + " of the processing time; they are processed one at a time, and other workers are idle.";
+    verdict_.advice = sentence(around_.key_advice);
   }
 
   void order_bound()
@@ -233,7 +234,7 @@ private:
                            + std::to_string(around_.distinct_keys) + " keys for "
                            + std::to_string(to_.busy_ns.size()) + " workers, and those of one key are processed one "
                            + "at a time.";
-    verdict_.advice = around_.key_advice;
+    verdict_.advice = sentence(around_.key_advice);
   }
 
   void window_bound()
@@ -271,6 +272,13 @@ private:
     verdict_.bottleneck = Bottleneck::balanced;
     verdict_.explanation = "The workers are well used and keep up.";
     verdict_.advice = "Nothing to do.";
+  }
+
+  static std::string sentence(std::string text)
+  {
+    if (!text.empty())
+      text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+    return text + ".";
   }
 
   static std::string percent(double share) { return std::to_string(std::lround(share * 100)) + "%"; }
