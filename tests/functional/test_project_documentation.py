@@ -3,8 +3,9 @@
 Every configuration in the project's own documentation passes the daemon's syntax check.
 
 The word after the fence says what a snippet is:
-  ```config       statements: as they are, an @version line is left out
-  ```config-log   elements of a log path, between its source and its destination
+  ```config          statements: as they are, an @version line is left out
+  ```config-log      elements of a log path, between its source and its destination
+  ```config-builtin  statements for hosts that have a parallelize() of their own
 """
 
 import re
@@ -12,11 +13,11 @@ from collections import namedtuple
 
 import pytest
 
-from harness.environment import REPOSITORY
+from harness.environment import REPOSITORY, host_has_builtin
 
 README = REPOSITORY / "README.md"
 FENCE = re.compile(r"^ *```(?P<word>\S*)[^\n]*\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
-CONFIGURATION_WORDS = ("config", "config-log")
+CONFIGURATION_WORDS = ("config", "config-log", "config-builtin")
 SHOWS_THE_ELEMENT = re.compile(r"\bparallelize\([^)]")
 LOG_PATH = """
 log {
@@ -55,6 +56,8 @@ def configuration(block):
     "block", [pytest.param(block, id=block.place) for block in all_blocks() if block.word in CONFIGURATION_WORDS]
 )
 def test_snippet_passes_the_syntax_check(syslog_ng, block):
+    if block.word == "config-builtin" and not host_has_builtin():
+        pytest.skip("this host has no parallelize() of its own")
     checked = syslog_ng.check_syntax(configuration(block))
     assert checked.returncode == 0, checked.stdout
 
