@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A worker is kept busy by a window in which it has so many messages. */
 #define WINDOW_PER_WORKER 32
@@ -384,9 +385,12 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
  * The main thread: life cycle
  ************************************************************************/
 
+/* g_random_int() could be guessed from what else the daemon draws from it and shows. */
 static void
 _random_seed(uint64_t seed[2])
 {
+  if (getentropy(seed, 2 * sizeof(seed[0])) == 0)
+    return;
   for (gint i = 0; i < 2; i++)
     seed[i] = ((uint64_t) g_random_int() << 32) | g_random_int();
 }

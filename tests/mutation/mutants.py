@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Mistakes that somebody could make, each as one replacement in one file, and the tests that ought to find it, in the
+order in which they are tried.
+
+What is replaced has to be in its file exactly once: a mutant that no longer fits the code is an error.
+"""
+
+import dataclasses
+
+ENGINE = "modules/parallelize/engine/engine.cpp"
+STRAND = "modules/parallelize/engine/strand.hpp"
+PIPE = "modules/parallelize/parallelize-pipe.c"
+WORKER = "modules/parallelize/parallelize-worker.c"
+COMPAT = "modules/parallelize/host-compat.c"
+
+UNIT = ("test_engine", "test_engine_model", "test_engine_threads")
+TSAN = ("tsan test_engine_threads",)
+
+
+@dataclasses.dataclass
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple
+
+
+MUTANTS = [
+    # the engine
+    Mutant("release a strand before what it forwarded is published", ENGINE, """\
+  callbacks_.publish(user_data_, runner.on);
+
+  const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
+""", """\
+  const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
+  callbacks_.publish(user_data_, runner.on);
+""", UNIT),
+    Mutant("release a strand without looking again", STRAND, """\
+    return !rest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
+                                                    std::memory_order_relaxed);
+""", """\
+    (void) expected;
+    state_.store(idle);
+    return true;
+""", UNIT),
+    Mutant("forget what was not run of a strand", STRAND, "    return !rest_ && state_.compare", "    return state_.compare", UNIT),
+    Mutant("schedule a strand that is taken already", ENGINE, "if (strand->push(node))", "if (strand->push(node) || true)", UNIT),
+    Mutant("wake nobody at a hand-over", ENGINE, """\
+      wake_locked(std::min(run_queue_.size(), std::size_t{workers_worth_waking(count)}), sleepers);
+""", """\
+      (void) count;
+""", UNIT),
+    Mutant("fall asleep without looking", ENGINE, "if (!run_queue_.empty() || somebody_has_a_group())", "if (false)", UNIT),
+    Mutant("a helper leaves what it queues again to nobody", ENGINE,
+           "wake_locked(run_queue_.size() - (on == PARALLELIZE_ON_WORKER), sleepers)",
+           "wake_locked(run_queue_.size() - 1, sleepers), (void) on", UNIT),
+    Mutant("leave a strand behind when no worker is alive", ENGINE, "          if (nobody_is_alive())\n", "          if (false)\n", UNIT),
+    Mutant("end with messages inside", ENGINE, "open_.load() == 0 && in_flight_.load() == 0)", "open_.load() == 0)", UNIT),
+    Mutant("end while a producer is open", ENGINE, "stopping_.load() && open_.load() == 0 && in_flight_", "stopping_.load() && in_flight_", UNIT),
+    Mutant("the last producer ends silently", ENGINE, "if (open_.fetch_sub(1) == 1 && stopping_.load())",
+           "if (open_.fetch_sub(1) == 0 && stopping_.load())", UNIT),
+    Mutant("a thief keeps one task too many in its pocket", ENGINE, "thief.loot.move_front(thief.loot.size(), thief.group)",
+           "thief.loot.move_front(thief.loot.size() / 2, thief.group)", UNIT),
+    Mutant("take one task too few off the run queue", ENGINE, "    task = run_queue_.pop_front();\n    const bool hot",
+           "    task = run_queue_.front();\n    const bool hot", UNIT),
+    Mutant("hold a strand without handing over what came before", ENGINE, """\
+  hand_over(producer);
+  in_flight_.fetch_add(1);
+""", """\
+  in_flight_.fetch_add(1);
+""", UNIT),
+    Mutant("hold a strand while another thread is solo", ENGINE, "if (solo_taken_.load() || !strand", "if (!strand", UNIT),
+    Mutant("go solo with messages inside", ENGINE, "  if (in_flight_.load() != 0)\n", "  if (false)\n", UNIT),
+    Mutant("solo ends silently", ENGINE, "        wake_locked(run_queue_.size(), sleepers);\n      }\n      producer.solo",
+           "      }\n      producer.solo", UNIT),
+    Mutant("forget to count what is handed over", ENGINE, "in_flight_.fetch_add(count, std::memory_order_relaxed);", "", UNIT),
+    Mutant("reverse what came while a strand ran", STRAND, "        newest->next = oldest;\n        oldest = newest;",
+           "        if (!oldest)\n          oldest = newest;", UNIT),
+    Mutant("give nodes back too early", ENGINE, "runner.nodes.give_back(node);", "runner.nodes.give_back(node); runner.nodes.give_back(node);",
+           UNIT),
+    # memory orders
+    Mutant("push without release", STRAND, "std::memory_order_acq_rel, std::memory_order_relaxed));\n    return old == idle;",
+           "std::memory_order_relaxed, std::memory_order_relaxed));\n    return old == idle;", TSAN),
+    Mutant("gather without acquire", STRAND, "state_.exchange(taken, std::memory_order_acquire)",
+           "state_.exchange(taken, std::memory_order_relaxed)", TSAN),
+    Mutant("release of a strand without release", STRAND, "compare_exchange_strong(expected, idle, std::memory_order_acq_rel,",
+           "compare_exchange_strong(expected, idle, std::memory_order_relaxed,", TSAN),
+    Mutant("give nodes back without acquire and release", STRAND, "fetch_sub(count, std::memory_order_acq_rel)",
+           "fetch_sub(count, std::memory_order_relaxed)", TSAN),
+    Mutant("a group without its lock", ENGINE, """\
+    return false;
+  std::lock_guard lock(worker.mutex);
+""", """\
+    return false;
+""", TSAN),
+    # the host half
+    Mutant("drop the clone", PIPE, "  log_msg_make_writable(&msg, path_options);\n", "",
+           ("functional test_branches.py", "torture load 8", "torture change 8")),
+    Mutant("acknowledge twice", PIPE, "  log_pipe_forward_msg(&self->super, msg, &path_options);\n",
+           "  log_msg_ack(msg, &path_options, AT_PROCESSED);\n  log_pipe_forward_msg(&self->super, msg, &path_options);\n",
+           ("functional test_flow_control.py", "torture load 8")),
+    Mutant("never acknowledge", PIPE, "path_options.ack_needed = !!(message->flags & MESSAGE_ACK_NEEDED);",
+           "path_options.ack_needed = FALSE;", ("functional test_flow_control.py", "torture load 8")),
+    Mutant("forget that flow control was asked for", PIPE,
+           "path_options.flow_control_requested = !!(message->flags & MESSAGE_FLOW_CONTROL_REQUESTED);", "",
+           ("functional test_log_path_flags.py", "functional test_messages.py", "functional test_flow_control.py")),
+    Mutant("do not publish", PIPE, "  if (host_compat_thread_has_batches())\n    main_loop_worker_invoke_batch_callbacks();",
+           "  (void) s;", ("functional test_dispatch.py",)),
+    Mutant("close the batch before the destination's queue is published", COMPAT,
+           "  iv_list_del(&callback->list);\n  iv_list_add_tail(&callback->list, list);", "  (void) list;",
+           ("functional test_reload.py", "torture load 16", "torture reload-storm 16")),
+    Mutant("give up a batch in the middle of a message", PIPE, "  if (batch->forwarding)\n", "  if (FALSE)\n",
+           ("functional test_several_in_one_path.py", "torture change 16")),
+    Mutant("give up keys before an inner element has its messages", PIPE,
+           "    parallelize_producer_flush(other->producer);", "    (void) other;",
+           ("functional test_several_in_one_path.py", "torture change 16")),
+    Mutant("do not wait for the workers", WORKER, "  for (guint i = 0; i < self->count; i++)\n    _join(&self->items[i]);", "",
+           ("functional test_reload.py",)),
+    Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
+           ("functional test_stop.py",)),
+    Mutant("do not come back after the quantum", WORKER, "        iv_task_register(&self->run_again);", "        {}",
+           ("functional test_dispatch.py",)),
+    Mutant("two threads with one id", COMPAT, "          result = thread_ids.first + i;", "          result = thread_ids.first;",
+           ("functional test_worker_threads.py", "torture load 8")),
+    Mutant("let the path behind decide whether a message has matched", PIPE, "  local_options.matched = NULL;\n", "",
+           ("functional test_log_path_flags.py",)),
+    Mutant("print a key as it is", PIPE, "gchar *printable = g_strescape(unescaped, NULL);", "gchar *printable = g_strdup(unescaped);",
+           ("functional test_security.py",)),
+]
