@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 
+from harness import environment
 from harness.network import LOOPBACK
 
 ANY_INPUT = ("tcp", "tcp", "udp", "unix-stream", "unix-dgram", "file")
@@ -161,6 +162,9 @@ class MemoryExhausted(Scenario):
     inputs = ("file",)
     outputs = ("blocked server",)
     survives = "kill"
+
+    def missing(self):
+        return "AddressSanitizer needs memory before the host does" if environment.address_sanitizer() else None
 
     def during(self, trial):
         trial.limit_memory(trial.dice.uniform(*EXHAUSTED_MIB))
