@@ -30,12 +30,14 @@ class Mutant:
 MUTANTS = [
     # the engine
     Mutant("release a strand before what it forwarded is published", ENGINE, """\
+  runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
-
-  const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
 """, """\
-  const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
+  runner.nodes.flush();
+  const bool requeued_early = give_up(std::exchange(runner.held, nullptr), runner.on);
   callbacks_.publish(user_data_, runner.on);
+  if (requeued_early && in_flight_.fetch_sub(std::exchange(runner.done, 0)))
+    return true;
 """, UNIT),
     Mutant("release a strand without looking again", STRAND, """\
     return !rest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
@@ -98,8 +100,8 @@ MUTANTS = [
     # the host half
     Mutant("drop the clone", PIPE, "  log_msg_make_writable(&msg, path_options);\n", "",
            ("functional test_branches.py", "torture load 8", "torture change 8")),
-    Mutant("acknowledge twice", PIPE, "  log_pipe_forward_msg(&self->super, msg, &path_options);\n",
-           "  log_msg_ack(msg, &path_options, AT_PROCESSED);\n  log_pipe_forward_msg(&self->super, msg, &path_options);\n",
+    Mutant("acknowledge twice", PIPE, "  host_compat_forward_detached(&self->super, msg, &path_options);\n",
+           "  log_msg_ack(msg, &path_options, AT_PROCESSED);\n  host_compat_forward_detached(&self->super, msg, &path_options);\n",
            ("functional test_flow_control.py", "torture load 8")),
     Mutant("never acknowledge", PIPE, "path_options.ack_needed = !!(message->flags & MESSAGE_ACK_NEEDED);",
            "path_options.ack_needed = FALSE;", ("functional test_flow_control.py", "torture load 8")),
@@ -122,9 +124,11 @@ MUTANTS = [
            ("functional test_stop.py",)),
     Mutant("do not come back after the quantum", WORKER, "        iv_task_register(&self->run_again);", "        {}",
            ("functional test_dispatch.py",)),
-    Mutant("two threads with one id", COMPAT, "          result = thread_ids.first + i;", "          result = thread_ids.first;",
+    Mutant("two threads with one id", COMPAT, "          own_id = thread_ids.first + i;", "          own_id = thread_ids.first;",
            ("functional test_worker_threads.py", "torture load 8")),
-    Mutant("let the path behind decide whether a message has matched", PIPE, "  local_options.matched = NULL;\n", "",
+    Mutant("let the path behind decide whether a message has matched", COMPAT,
+           "  detached.flow_control_requested = path_options->flow_control_requested;",
+           "  detached.flow_control_requested = path_options->flow_control_requested;\n  detached.matched = path_options->matched;",
            ("functional test_log_path_flags.py",)),
     Mutant("print a key as it is", PIPE, "gchar *printable = g_strescape(unescaped, NULL);", "gchar *printable = g_strdup(unescaped);",
            ("functional test_security.py",)),

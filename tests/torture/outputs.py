@@ -36,6 +36,9 @@ class File:
     def calm_down(self):
         pass
 
+    def describe(self):
+        return f"{self._path.name}: {self._offset} bytes read"
+
     def close(self):
         pass
 
@@ -82,6 +85,12 @@ class Server:
     def calm_down(self):
         self._calm.set()
 
+    def describe(self):
+        with self._lock:
+            return "server: " + "; ".join(
+                f"{len(connection.received)} bytes not handed on, {'ended' if connection.ended else 'open'}, "
+                f"idle for {time.monotonic() - connection.read_at:.1f} s" for connection in self._connections)
+
     def close(self):
         self._listener.close()
 
@@ -115,7 +124,9 @@ class Server:
             try:
                 accepted, _ = self._listener.accept()
             except OSError:
-                return
+                if self._listener.fileno() < 0:
+                    return      # close()
+                continue        # this client has gone already
             connection = _Connection(accepted)
             with self._lock:
                 self._connections.append(connection)

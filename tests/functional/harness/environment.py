@@ -10,6 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEST_MODULES_SOURCE = Path(__file__).resolve().parents[1] / "modules"
+ASAN_SUPPRESSIONS = Path(__file__).resolve().parents[1] / "asan-suppressions"
 SYSLOG_NG = "/usr/sbin/syslog-ng"
 SYSLOG_NG_CTL = "/usr/sbin/syslog-ng-ctl"
 
@@ -72,7 +73,7 @@ def daemon_environment(preload=()):
     libraries = [str(library) for library in preload]
     if address_sanitizer():
         libraries.insert(0, _output("cc", "-print-file-name=libasan.so"))
-        environment["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1"
+        environment["ASAN_OPTIONS"] = f"detect_leaks=0:abort_on_error=1:suppressions={ASAN_SUPPRESSIONS}"
         environment["G_SLICE"] = "always-malloc"
     if libraries:
         environment["LD_PRELOAD"] = ":".join(libraries)
