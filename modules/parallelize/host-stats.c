@@ -12,6 +12,7 @@
 struct _HostStatsCounter
 {
   gchar *name;
+  gchar *type;
   gchar *id;
   gchar *worker;
   gchar *reason;
@@ -21,60 +22,50 @@ struct _HostStatsCounter
   guint64 last;                 /* of a counter: what has been added so far */
 };
 
-#if HOST_IS_4
-
-/* `labels` must live as long as `key` is used. */
-static void
-_set_key(HostStatsCounter *self, StatsClusterKey *key, StatsClusterLabel *labels)
+/* What a key refers to while it is used. */
+typedef struct _KeyParts
 {
+#if HOST_IS_4
+  StatsClusterLabel labels[MAX_LABELS];
+#endif
+} KeyParts;
+
+static void
+_set_key(HostStatsCounter *self, StatsClusterKey *key, KeyParts *parts)
+{
+  guint16 component = stats_register_type("parallelize");
+  const gchar *instance = self->worker ? : "";
+
+#if HOST_IS_4
   gsize count = 0;
 
-  labels[count++] = stats_cluster_label("id", self->id);
+  parts->labels[count++] = stats_cluster_label("id", self->id);
   if (self->reason)
-    labels[count++] = stats_cluster_label("reason", self->reason);
+    parts->labels[count++] = stats_cluster_label("reason", self->reason);
   if (self->worker)
-    labels[count++] = stats_cluster_label("worker", self->worker);
-  stats_cluster_single_key_set(key, self->name, labels, count);
+    parts->labels[count++] = stats_cluster_label("worker", self->worker);
+  stats_cluster_single_key_set(key, self->name, parts->labels, count);
   if (self->is_nanoseconds)
     stats_cluster_single_key_add_unit(key, SCU_NANOSECONDS);
-}
-
-static gchar *
-_format_name(const HostStatsKey *key)
-{
-  return g_strdup(key->name);
-}
-
+  stats_cluster_single_key_add_legacy_alias_with_name(key, component, self->id, instance, self->type);
 #else
-
-typedef struct _StatsClusterLabel StatsClusterLabel;
-struct _StatsClusterLabel
-{
-  const gchar *unused;
-};
-
-static void
-_set_key(HostStatsCounter *self, StatsClusterKey *key, StatsClusterLabel *labels)
-{
-  stats_cluster_single_key_set_with_name(key, stats_register_type("parallelize"), self->id, self->worker ? : "",
-                                         self->name);
+  stats_cluster_single_key_set_with_name(key, component, self->id, instance, self->type);
+#endif
 }
 
 static gchar *
-_format_name(const HostStatsKey *key)
+_format_type(const HostStatsKey *key)
 {
   return g_strconcat(key->short_name, key->is_nanoseconds ? "_ns" : "", key->reason ? "_" : "", key->reason, NULL);
 }
 
-#endif
-
 static void
 _unregister(HostStatsCounter *self)
 {
-  StatsClusterLabel labels[MAX_LABELS];
+  KeyParts parts;
   StatsClusterKey key;
 
-  _set_key(self, &key, labels);
+  _set_key(self, &key, &parts);
   stats_lock();
   stats_unregister_counter(&key, SC_TYPE_SINGLE_VALUE, &self->item);
   stats_unlock();
@@ -83,10 +74,10 @@ _unregister(HostStatsCounter *self)
 static void
 _register(HostStatsCounter *self)
 {
-  StatsClusterLabel labels[MAX_LABELS];
+  KeyParts parts;
   StatsClusterKey key;
 
-  _set_key(self, &key, labels);
+  _set_key(self, &key, &parts);
   stats_lock();
   stats_register_counter(STATS_LEVEL, &key, SC_TYPE_SINGLE_VALUE, &self->item);
   stats_unlock();
@@ -101,7 +92,8 @@ host_stats_counter_new(const HostStatsKey *key)
     return NULL;
 
   self = g_new0(HostStatsCounter, 1);
-  self->name = _format_name(key);
+  self->name = g_strdup(key->name);
+  self->type = _format_type(key);
   self->id = g_strdup(key->id);
   self->worker = g_strdup(key->worker);
   self->reason = g_strdup(key->reason);
@@ -134,6 +126,7 @@ host_stats_counter_free(HostStatsCounter *self)
     return;
   _unregister(self);
   g_free(self->name);
+  g_free(self->type);
   g_free(self->id);
   g_free(self->worker);
   g_free(self->reason);

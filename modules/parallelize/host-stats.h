@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A number in the host's stats: the one place that knows how the supported
- * hosts name them.
+ * hosts name them.  All list them as parallelize;ID;WORKER;...;TYPE, newer ones
+ * also as Prometheus has it.
  */
 #ifndef PARALLELIZE_HOST_STATS_H_INCLUDED
 #define PARALLELIZE_HOST_STATS_H_INCLUDED 1
@@ -10,9 +11,8 @@
 
 typedef struct _HostStatsKey
 {
-  /* 4.x: the metric's name, without the host's prefix; 3.38: the type */
-  const gchar *name;
-  const gchar *short_name;
+  const gchar *name;            /* of the metric, without the host's prefix */
+  const gchar *short_name;      /* of the type */
   const gchar *id;
   const gchar *worker;          /* NULL: of the whole element */
   const gchar *reason;          /* NULL: none */

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The element's counters: in the host's stats, and in the answer to the control command."""
 
+import subprocess
+
 import pytest
 
+from harness.environment import PARALLELIZE_TOP, host_has_prometheus
 from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, in_turn
 from harness.network import BackgroundSender, send_tcp
 from harness.trace import Hold, work_and_trace
@@ -135,6 +138,38 @@ def test_counters_go_on_after_a_reload(syslog_ng, stream):
             lambda: syslog_ng.counter("parallelize;the element;.*;processed") == 300 * (reloads + 1), "all of them"
         )
         assert syslog_ng.element()["counters"]["entered"] == 0
+
+
+def test_host_prometheus(syslog_ng, stream):
+    if not host_has_prometheus():
+        pytest.skip("this host knows no syslog-ng-ctl stats prometheus")
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 2000)))
+    syslog_ng.wait_for_lines(2000)
+    prefix = "syslogng_parallelized_"
+
+    def samples():
+        lines = (line.rsplit(" ", 1) for line in syslog_ng.prometheus().splitlines() if line.startswith(prefix))
+        return {name.removeprefix(prefix): float(value) for name, value in lines}
+
+    def processed():
+        return sum(value for name, value in samples().items() if name.startswith("processed_events_total{"))
+
+    syslog_ng.wait_for(lambda: processed() == 2000, "2000 messages in the stats")
+    found, element = samples(), syslog_ng.element()
+    assert found['entered_events_total{id="the element"}'] == 2000
+    for number, worker in enumerate(element["per_worker"]):
+        labels = f'{{id="the element",worker="{number}"}}'
+        assert found["processed_events_total" + labels] == worker["processed"]
+        assert found["assigned_events_total" + labels] == worker["assigned"]
+        assert found["busy_seconds_total" + labels] == pytest.approx(worker["busy_seconds"])
+    for reason, count in element["counters"]["inline"].items():
+        assert found[f'inline_events_total{{id="the element",reason="{reason}"}}'] == count
+    # the same metrics as parallelize-top exposes
+    exposed = subprocess.run([PARALLELIZE_TOP, f"--control={syslog_ng.control_socket}", "--prometheus"], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+    names = {line.split("{")[0].removeprefix(prefix) for line in exposed.splitlines() if not line.startswith("#")}
+    assert {name.split("{")[0] for name in found} <= names
 
 
 # the control command

@@ -59,7 +59,11 @@ def test_it_holds_the_module_and_documentation(package):
     files = [Path(name) for name in run("dpkg", "--listfiles", NAME).split() if Path(name).is_file()]
     documentation = [file for file in files if file.is_relative_to(f"/usr/share/doc/{NAME}")]
     assert {file.name.removesuffix(".gz") for file in documentation} >= {"README.md", "copyright", "changelog"}
-    assert set(files) - set(documentation) == {Path(host_module_directory(), "libparallelize.so")}
+    assert set(files) - set(documentation) == {
+        Path(host_module_directory(), "libparallelize.so"),
+        Path("/usr/bin/parallelize-top"),
+        Path("/usr/share/man/man1/parallelize-top.1.gz"),
+    }
 
 
 def test_its_version_is_that_of_the_sources_and_the_host(package):

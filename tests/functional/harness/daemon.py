@@ -189,6 +189,10 @@ class Daemon:
         rows = (line.rpartition("=") for line in self._ctl("query", "get", pattern).stdout.splitlines())
         return {name: int(number) for name, equals, number in rows if equals}
 
+    def prometheus(self):
+        """The host's own text for Prometheus, where it has that."""
+        return self._ctl("stats", "prometheus").stdout
+
     def report(self):
         """The answer to the control command, as it is."""
         return json.loads(self.control("PARALLELIZE"))

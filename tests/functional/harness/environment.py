@@ -13,6 +13,7 @@ TEST_MODULES_SOURCE = Path(__file__).resolve().parents[1] / "modules"
 ASAN_SUPPRESSIONS = Path(__file__).resolve().parents[1] / "asan-suppressions"
 SYSLOG_NG = "/usr/sbin/syslog-ng"
 SYSLOG_NG_CTL = "/usr/sbin/syslog-ng-ctl"
+PARALLELIZE_TOP = REPOSITORY / "tools/parallelize-top"
 
 
 def module_directory():
@@ -46,6 +47,11 @@ def host_has_builtin():
 @functools.lru_cache
 def host_has_filterx():
     return _host_accepts("log { filterx { true; }; };\n")
+
+
+def host_has_prometheus():
+    """Whether `syslog-ng-ctl stats prometheus` exists."""
+    return int(host_version().split(".")[0]) >= 4
 
 
 def built_test_modules():
