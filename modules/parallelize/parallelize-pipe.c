@@ -74,7 +74,7 @@ _message_id(gpointer user_data, const ParallelizeMessage *message)
 }
 
 static void
-_forward(gpointer s, ParallelizeThread on, const ParallelizeMessage *message)
+_forward(gpointer s, ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage *message)
 {
   ParallelizePipe *self = s;
   LogMessage *msg = message->handle;
@@ -311,7 +311,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 {
   gboolean batches = host_compat_thread_has_batches();
   ParallelizeProducer *producer = batch->producer;
-  ParallelizeMessage message;
+  ParallelizeMessage message = { 0 };
   ScratchBuffersMarker mark;
   gsize key_length;
   const gchar *key;

@@ -46,6 +46,7 @@ public:
     usual_cost_ = dice_.one_of({100u, 500u, 5'000u, 50'000u, 500'000u});
     interleave_one_in_ = dice_.one_of({2u, 4u, 10u, 40u});
     steps_left_ = dice_.from_to(20, 400);
+    goes_on_one_in_ = dice_.one_of({1u, 10u, 1000u});
     for (unsigned i = dice_.from_to(1, 4); i; i--)
       host_.source(dice_.one_of<unsigned>({0, PARALLELIZE_PRODUCER_BATCHES, ordinary, ordinary}));
     host_.on_callback = [this] { meanwhile(); };
@@ -79,6 +80,7 @@ private:
       .batch_size = dice.one_of({1u, 2u, 5u, 20u, 100u}),
       .quantum = dice.one_of({1u, 2u, 7u, 40u, 1000u}),
       .prefetch = dice.one_of({1u, 3u, 10u, 50u, 1000u}),
+      .outlets = dice.one_of({0u, 1u, 1u, 3u}),
       .seed = {dice.any(), dice.any()},
     };
   }
@@ -103,6 +105,8 @@ private:
       return;
     steps_left_--;
     steps_++;
+    if (dice_.one_in(6))
+      finish_one();
     switch (dice_.below(10))
       {
       case 0:
@@ -163,8 +167,33 @@ private:
     for (unsigned i = dice_.one_of({1u, 1u, 5u, 50u}); i; i--)
       {
         host_.cost = dice_.one_in(20) ? dice_.one_of({100u, 50'000u, 3'000'000u}) : usual_cost_;
-        source.send(random_key());
+        source.send(random_key(), random_route());
       }
+  }
+
+  Route
+  random_route()
+  {
+    Route route;
+    if (!host_.options.outlets || dice_.one_in(3))
+      return route;
+    for (unsigned copies = dice_.one_of({1u, 1u, 1u, 2u, 5u}); copies; copies--)
+      route.outlets.push_back(dice_.below(host_.options.outlets));
+    if (dice_.one_in(goes_on_one_in_))
+      {
+        route.goes_on = true;
+        for (unsigned copies = dice_.below(3); copies; copies--)
+          route.later.push_back(dice_.below(host_.options.outlets));
+      }
+    return route;
+  }
+
+  // A message that went on elsewhere comes to its end.
+  void
+  finish_one()
+  {
+    if (host_.going_on())
+      host_.finish(dice_.below(static_cast<unsigned>(host_.going_on())));
   }
 
   std::string
@@ -178,8 +207,9 @@ private:
   void
   check_somebody_comes()
   {
-    host_.check(host_.counters().in_flight == 0 || host_.count(FakeWorker::awake) > 0 || somebody_forwards_itself(),
-                std::to_string(host_.counters().in_flight) + " messages wait, and nobody is awake");
+    const std::uint64_t waiting = host_.counters().in_flight + host_.counters().released;
+    host_.check(waiting == 0 || host_.count(FakeWorker::awake) > 0 || somebody_forwards_itself(),
+                std::to_string(waiting) + " messages wait, and nobody is awake");
   }
 
   // All wait for the end of its batch, which will come.
@@ -217,6 +247,7 @@ private:
   unsigned usual_cost_;
   unsigned interleave_one_in_;
   unsigned steps_left_;
+  unsigned goes_on_one_in_;     // of the messages with copies
   unsigned steps_ = 0;
   unsigned depth_ = 0;
   bool started_ = false;

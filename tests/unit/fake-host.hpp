@@ -16,12 +16,37 @@
 #include <utility>
 #include <vector>
 
+// What a message does behind the engine: a copy comes to each of `outlets`, one
+// after the other, and to each of `later` from some other thread after it was
+// forwarded.
+struct Route
+{
+  std::vector<unsigned> outlets = {};
+  std::vector<unsigned> later = {};
+  bool goes_on = false;         // its ticket is held beyond its being forwarded
+};
+
+struct FakeCopy
+{
+  unsigned source;
+  unsigned outlet;
+  std::uint64_t number;         // of its source and outlet
+  std::uint32_t ticket = 0;     // once it is known
+
+  static std::string stream(unsigned outlet) { return "outlet " + std::to_string(outlet); }
+  std::string name() const { return std::to_string(source) + "." + std::to_string(number); }
+  std::uint32_t flags() const { return static_cast<std::uint32_t>(number * 17 + outlet); }
+};
+
 struct FakeMessage
 {
   unsigned source;
   std::string key;
   std::uint64_t number;         // of its source and key
   std::uint64_t cost;           // nanoseconds
+  std::vector<std::unique_ptr<FakeCopy>> copies = {};
+  std::vector<std::unique_ptr<FakeCopy>> later = {};
+  bool goes_on = false;
 
   std::uint32_t flags() const { return static_cast<std::uint32_t>(number * 31 + source); }
 };
@@ -38,6 +63,7 @@ struct FakeThread
   std::uint64_t clock = 0;
   std::string forwarded;        // the keys, one after the other
   std::vector<std::unique_ptr<FakeMessage>> unpublished;
+  std::vector<std::unique_ptr<FakeCopy>> unpublished_copies;
 };
 
 struct FakeWorker : FakeThread
@@ -68,7 +94,7 @@ public:
   }
 
   // One message that takes FakeHost::cost to forward.
-  void send(const std::string &key);
+  void send(const std::string &key, const Route &route = {});
   void
   send(const std::string &key, unsigned count)
   {
@@ -86,6 +112,7 @@ public:
 private:
   friend class FakeHost;
 
+  std::vector<std::unique_ptr<FakeCopy>> copies_for(const std::vector<unsigned> &outlets);
   void forward(std::unique_ptr<FakeMessage> message, bool timed);
   void enqueue(std::unique_ptr<FakeMessage> message);
   void close();
@@ -106,8 +133,10 @@ public:
   explicit FakeHost(const ParallelizeEngineOptions &options) : options(options)
   {
     static constexpr ParallelizeCallbacks callbacks = {
-      .forward = [](void *self, ParallelizeThread on, const ParallelizeMessage *message)
-      { static_cast<FakeHost *>(self)->forward(on, *message); },
+      .forward = [](void *self, ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage *message)
+      { static_cast<FakeHost *>(self)->forward(runner, on, *message); },
+      .forward_from_outlet = [](void *self, unsigned outlet, const ParallelizeMessage *copy)
+      { static_cast<FakeHost *>(self)->forward_from_outlet(outlet, *copy); },
       .publish = [](void *self, ParallelizeThread on) { static_cast<FakeHost *>(self)->publish(on); },
       .wake = [](void *self, unsigned worker) { static_cast<FakeHost *>(self)->wake(worker); },
       .now = [](void *self) { return static_cast<FakeHost *>(self)->now(); },
@@ -170,7 +199,8 @@ public:
     const std::uint64_t before = processed_by(index);
     const ParallelizeRun result = parallelize_engine_run(engine_, index);
 
-    check(worker.unpublished.empty(), worker.name + " returns with unpublished messages");
+    check(worker.unpublished.empty() && worker.unpublished_copies.empty(),
+          worker.name + " returns with unpublished messages");
     worker.longest_run = std::max(worker.longest_run, static_cast<unsigned>(processed_by(index) - before));
     if (result == PARALLELIZE_RUN_SLEEPING)
       worker.state = FakeWorker::asleep;
@@ -200,13 +230,42 @@ public:
       }
   }
 
+  // Of the messages that went on, one comes to its end on a thread of its own.
+  void
+  finish(std::size_t index)
+  {
+    GoingOn message = std::move(going_on_[index]);
+    going_on_.erase(going_on_.begin() + static_cast<std::ptrdiff_t>(index));
+    FakeThread elsewhere("some other thread");
+    Running as(*this, elsewhere);
+    for (auto &copy : message.copies)
+      {
+        copy->ticket = message.ticket;
+        FakeCopy *const handle = copy.release();
+        const ParallelizeMessage arrived = {handle, handle->flags(), message.ticket};
+        parallelize_engine_arrived(engine_, handle->outlet, &arrived);
+        called_back();
+      }
+    parallelize_engine_release_ticket(engine_, message.ticket);
+    check(elsewhere.unpublished_copies.empty(), "another thread leaves unpublished messages");
+  }
+
+  std::size_t going_on() const { return going_on_.size(); }
+
   // Nothing more is sent: all batches end, and all that was sent comes out.
   void
   come_to_rest()
   {
     for (const auto &source : sources_)
       source->end_batch();
+    while (going_on())
+      finish(0);
     run_until_quiet();
+    while (going_on())
+      {
+        finish(going_on() - 1);
+        run_until_quiet();
+      }
     for (const auto &source : sources_)
       check(!source->open(), source->name + " goes on");
     check_all_published();
@@ -251,6 +310,9 @@ public:
   // The keys of all published messages, in order.
   const std::string &published() const { return published_; }
 
+  // "SOURCE.NUMBER" of all that is published behind an outlet, in order.
+  const std::vector<std::string> &behind_outlet(unsigned outlet) { return behind_outlets_[outlet]; }
+
   std::uint64_t sent_count() const { return sent_count_; }
   std::uint64_t published_count() const { return published_count_; }
 
@@ -260,8 +322,11 @@ public:
   {
     const std::string complaint = order_.finished();
     check(complaint.empty(), complaint);
+    const std::string outlet_complaint = outlet_order_.finished();
+    check(outlet_complaint.empty(), outlet_complaint);
     check_counters();
     check(counters().in_flight == 0, "in_flight is not zero in an empty engine");
+    check(counters().parked + counters().released == 0, "something is parked in an empty engine");
     check(counters().entered == sent_count_, "not everything that was sent has entered");
   }
 
@@ -298,10 +363,12 @@ public:
 
   const ParallelizeEngineOptions options;
   std::uint64_t cost = 50'000;                          // of the messages that are sent from now on
+  std::uint64_t cost_behind_outlets = 1'000;
   std::uint64_t elapsed = 0;                            // nanoseconds on top of what messages take
   std::string context;                                  // what a complaint starts with
   std::vector<std::string> hot_keys;                    // as reported
   std::function<void(const FakeMessage &)> on_forward;  // inside forward()
+  std::function<void(const FakeCopy &)> on_outlet;      // inside forward_from_outlet()
   std::function<void(FakeThread &)> on_publish;         // inside publish(), while nothing is visible yet
   std::function<void()> on_callback;                    // inside each callback
 
@@ -342,24 +409,29 @@ private:
   check_thread(ParallelizeThread on)
   {
     check(current_, "a callback outside of any thread");
-    check((on == PARALLELIZE_ON_PRODUCER) == (current_source() != nullptr), current_->name + " is taken for another");
+    check((on == PARALLELIZE_ON_WORKER) == (dynamic_cast<FakeWorker *>(current_) != nullptr),
+          current_->name + " is taken for another");
   }
 
   void
-  forward(ParallelizeThread on, const ParallelizeMessage &message)
+  forward(ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage &message)
   {
     check_thread(on);
     std::unique_ptr<FakeMessage> owned(static_cast<FakeMessage *>(message.handle));
     check(message.flags == owned->flags(), "the flags of a message have changed");
-    process(std::move(owned));
+    process(
+      std::move(owned), message.ticket,
+      [&](unsigned outlet, const ParallelizeMessage &copy) { parallelize_runner_arrived(runner, outlet, &copy); },
+      [&](std::uint32_t ticket) { parallelize_runner_hold_ticket(runner, ticket); });
   }
 
   // On the current thread.  A key is the thread's from here to its publish.
+  template <typename Arrived, typename Hold>
   void
-  process(std::unique_ptr<FakeMessage> owned)
+  process(std::unique_ptr<FakeMessage> owned, std::uint32_t ticket, const Arrived &arrived, const Hold &hold)
   {
     FakeThread &thread = *current_;
-    const FakeMessage &message = *owned;
+    FakeMessage &message = *owned;
     if (needs_order(message.key))
       {
         const FakeThread *holder = holders_.try_emplace(message.key, &thread).first->second;
@@ -371,6 +443,37 @@ private:
     thread.clock += message.cost;
     if (on_forward)
       on_forward(message);
+    called_back();
+    for (auto &copy : message.copies)
+      {
+        copy->ticket = ticket;
+        FakeCopy *const handle = copy.release();
+        arrived(handle->outlet, {handle, handle->flags(), ticket});
+        called_back();
+      }
+    if (!message.goes_on)
+      return;
+    hold(ticket);
+    going_on_.push_back({ticket, std::move(message.later)});
+    called_back();
+  }
+
+  // An outlet is the thread's from here to its publish.
+  void
+  forward_from_outlet(unsigned outlet, const ParallelizeMessage &message)
+  {
+    check(current_, "a callback outside of any thread");
+    FakeThread &thread = *current_;
+    std::unique_ptr<FakeCopy> owned(static_cast<FakeCopy *>(message.handle));
+    const FakeCopy &copy = *owned;
+    check(copy.outlet == outlet, copy.name() + " leaves another outlet");
+    check(message.flags == copy.flags(), "the flags of a copy have changed");
+    const FakeThread *holder = outlet_holders_.try_emplace(outlet, &thread).first->second;
+    check(holder == &thread, thread.name + " forwards from an outlet while " + holder->name + " has not published it");
+    thread.unpublished_copies.push_back(std::move(owned));
+    thread.clock += cost_behind_outlets;
+    if (on_outlet)
+      on_outlet(copy);
     called_back();
   }
 
@@ -401,6 +504,17 @@ private:
         holders_.erase(message->key);
       }
     thread.unpublished.clear();
+    for (const auto &copy : thread.unpublished_copies)
+      {
+        const std::uint32_t before = last_tickets_.try_emplace(copy->outlet, copy->ticket).first->second;
+        check(static_cast<std::int32_t>(copy->ticket - before) >= 0, copy->name() + " leaves after a later ticket");
+        last_tickets_[copy->outlet] = copy->ticket;
+        const std::string complaint = outlet_order_.published(copy->source, FakeCopy::stream(copy->outlet), copy->number);
+        check(complaint.empty(), complaint);
+        behind_outlets_[copy->outlet].push_back(copy->name());
+        outlet_holders_.erase(copy->outlet);
+      }
+    thread.unpublished_copies.clear();
     called_back();
   }
 
@@ -435,17 +549,40 @@ private:
   mutable bool observing_ = false;
   std::map<std::string, FakeThread *> holders_;         // key to the thread that has it unpublished
   OrderCheck order_;
+  std::map<unsigned, FakeThread *> outlet_holders_;     // the same for outlets
+  OrderCheck outlet_order_;
+  std::map<unsigned, std::uint32_t> last_tickets_;      // of each outlet
+  std::map<unsigned, std::vector<std::string>> behind_outlets_;
+  struct GoingOn
+  {
+    std::uint32_t ticket;
+    std::vector<std::unique_ptr<FakeCopy>> copies;
+  };
+  std::vector<GoingOn> going_on_;                       // their tickets are held
   std::string published_;
   std::uint64_t sent_count_ = 0;
   std::uint64_t published_count_ = 0;
 };
 
+inline std::vector<std::unique_ptr<FakeCopy>>
+FakeSource::copies_for(const std::vector<unsigned> &outlets)
+{
+  std::vector<std::unique_ptr<FakeCopy>> copies;
+  for (const unsigned outlet : outlets)
+    copies.push_back(
+      std::make_unique<FakeCopy>(index_, outlet, host_.outlet_order_.sent(index_, FakeCopy::stream(outlet))));
+  return copies;
+}
+
 inline void
-FakeSource::send(const std::string &key)
+FakeSource::send(const std::string &key, const Route &route)
 {
   FakeHost::Running as(host_, *this);
   auto message = std::make_unique<FakeMessage>(
     FakeMessage{index_, key, host_.order_.sent(index_, key), host_.cost});
+  message->copies = copies_for(route.outlets);
+  message->later = copies_for(route.later);
+  message->goes_on = route.goes_on || !route.later.empty();
   host_.sent_count_++;
 
   for (;;)
@@ -472,8 +609,20 @@ FakeSource::forward(std::unique_ptr<FakeMessage> message, bool timed)
 {
   host_.check(flags_ & PARALLELIZE_PRODUCER_BATCHES, name + " is to forward and does not publish soon");
   const std::uint64_t cost = message->cost;
+  const std::uint32_t ticket = host_.options.outlets ? parallelize_producer_take_ticket(producer_) : 0;
   forwards_itself_ = true;
-  host_.process(std::move(message));
+  host_.process(
+    std::move(message), ticket,
+    [&](unsigned outlet, const ParallelizeMessage &copy)
+    {
+      if (parallelize_producer_may_pass(producer_, outlet, ticket))
+        host_.forward_from_outlet(outlet, copy);
+      else
+        parallelize_engine_arrived(host_.engine_, outlet, &copy);
+    },
+    [&](std::uint32_t ticket) { parallelize_producer_hold_ticket(producer_, ticket); });
+  if (host_.options.outlets)
+    parallelize_producer_return_ticket(producer_, ticket);
   if (timed)
     parallelize_producer_timed(producer_, cost);
 }
@@ -484,11 +633,12 @@ FakeSource::enqueue(std::unique_ptr<FakeMessage> message)
   const std::string key = message->key;
   const std::uint32_t flags = message->flags();
   FakeMessage *const handle = message.release();
-  const ParallelizeMessage handed_over = {handle, flags};
+  const ParallelizeMessage handed_over = {handle, flags, 0};
   if (parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size()) == PARALLELIZE_ENQUEUE_FORWARD)
     return forward(std::unique_ptr<FakeMessage>(handle), false);
 
-  host_.check(unpublished.empty() || forwards_itself_, name + " helped and did not publish");
+  host_.check((unpublished.empty() && unpublished_copies.empty()) || forwards_itself_,
+              name + " helped and did not publish");
   if (!(flags_ & PARALLELIZE_PRODUCER_BATCHES))
     close();
 }

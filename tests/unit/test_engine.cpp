@@ -31,6 +31,7 @@ keyed(unsigned workers)
     .batch_size = 1'000,
     .quantum = 100'000,
     .prefetch = 100'000,
+    .outlets = 0,
     .seed = {seed[0], seed[1]},
   };
 }

@@ -15,6 +15,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -41,6 +43,21 @@ struct Message
   unsigned published = 0;       // how often
   std::uint64_t ticket = 0;     // when
 };
+
+// With outlets: which copies of a message come to which, and whether it goes on elsewhere.
+struct Route
+{
+  explicit Route(const Message &message)
+    : to_first((message.number + message.key) % 3 != 0), to_second(message.number % 10 == 0),
+      elsewhere(message.number % 50 == 7)
+  {
+  }
+
+  const bool to_first;
+  const bool to_second;
+  const bool elsewhere;         // and a copy comes to the second from there
+};
+constexpr unsigned outlets = 2;
 
 struct Traffic
 {
@@ -137,6 +154,57 @@ private:
   bool woken_ = false;
 };
 
+// Another element behind, with a thread of its own: releases the tickets that it is given.
+class Elsewhere
+{
+public:
+  explicit Elsewhere(std::function<void(std::uint32_t, Message *)> release)
+    : release_(std::move(release)), thread_([this] { work(); })
+  {
+  }
+
+  ~Elsewhere()
+  {
+    add(0, nullptr);
+    thread_.join();
+  }
+
+  // nullptr: the last one.
+  void
+  add(std::uint32_t ticket, Message *message)
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.emplace_back(ticket, message);
+    changed_.notify_one();
+  }
+
+private:
+  void
+  work()
+  {
+    for (;;)
+      {
+        std::vector<std::pair<std::uint32_t, Message *>> taken;
+        {
+          std::unique_lock lock(mutex_);
+          changed_.wait(lock, [this] { return !waiting_.empty(); });
+          taken.swap(waiting_);
+        }
+        for (const auto &[ticket, message] : taken)
+          if (message)
+            release_(ticket, message);
+          else
+            return;
+      }
+  }
+
+  const std::function<void(std::uint32_t, Message *)> release_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<std::uint32_t, Message *>> waiting_;
+  std::thread thread_;
+};
+
 class Daemon
 {
 public:
@@ -144,8 +212,10 @@ public:
     : options_(options), traffic_(traffic), workers_(options.workers)
   {
     static constexpr ParallelizeCallbacks callbacks = {
-      .forward = [](void *self, ParallelizeThread, const ParallelizeMessage *message)
-      { static_cast<Daemon *>(self)->forward(static_cast<Message *>(message->handle)); },
+      .forward = [](void *self, ParallelizeRunner *runner, ParallelizeThread, const ParallelizeMessage *message)
+      { static_cast<Daemon *>(self)->forward(*message, runner); },
+      .forward_from_outlet = [](void *self, unsigned outlet, const ParallelizeMessage *message)
+      { static_cast<Daemon *>(self)->forward_from_outlet(outlet, static_cast<Message *>(message->handle)); },
       .publish = [](void *self, ParallelizeThread) { static_cast<Daemon *>(self)->publish(); },
       .wake = [](void *self, unsigned worker) { static_cast<Daemon *>(self)->workers_[worker].wake(); },
       .now = [](void *) { return here.clock; },
@@ -166,6 +236,7 @@ public:
   void
   run()
   {
+    elsewhere_ = std::make_unique<Elsewhere>([this](auto ticket, auto *message) { release(ticket, message); });
     std::vector<std::thread> sources;
     for (unsigned i = 0; i < traffic_.sources.size(); i++)
       sources.emplace_back([this, i] { bring(i, traffic_.sources[i]); });
@@ -184,6 +255,7 @@ public:
       source.join();
     cr_assert(all_published_.wait_for(1), "%llu of %llu messages are published",
               static_cast<unsigned long long>(published_.load()), static_cast<unsigned long long>(total_));
+    elsewhere_.reset();
     stop_workers();
     check();
   }
@@ -294,9 +366,9 @@ private:
           case PARALLELIZE_ACCEPT_ENQUEUE:
             return enqueue(message);
           case PARALLELIZE_ACCEPT_FORWARD:
-            return forward(&message);
+            return forward_directly(message);
           case PARALLELIZE_ACCEPT_FORWARD_TIMED:
-            forward(&message);
+            forward_directly(message);
             return parallelize_producer_timed(here.producer, message.cost);
           case PARALLELIZE_ACCEPT_PUBLISH:
             end_batch();
@@ -308,12 +380,41 @@ private:
   enqueue(Message &message)
   {
     const std::string key = std::to_string(message.key);
-    const ParallelizeMessage handed_over = {&message, 0};
+    const ParallelizeMessage handed_over = {&message, 0, 0};
     if (parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size())
         == PARALLELIZE_ENQUEUE_FORWARD)
-      return forward(&message);
+      return forward_directly(message);
     if (!(here.flags & PARALLELIZE_PRODUCER_BATCHES))
       close();
+  }
+
+  void
+  forward_directly(Message &message)
+  {
+    if (!options_.outlets)
+      return process(&message);
+
+    const std::uint32_t ticket = parallelize_producer_take_ticket(here.producer);
+    const Route route(message);
+    process(&message);
+    const auto arrived = [&](unsigned outlet)
+    {
+      const ParallelizeMessage copy = {&message, 0, ticket};
+      if (parallelize_producer_may_pass(here.producer, outlet, ticket))
+        forward_from_outlet(outlet, &message);
+      else
+        parallelize_engine_arrived(engine_, outlet, &copy);
+    };
+    if (route.to_first)
+      arrived(0);
+    if (route.to_second)
+      arrived(1);
+    if (route.elsewhere)
+      {
+        parallelize_producer_hold_ticket(here.producer, ticket);
+        elsewhere_->add(ticket, &message);
+      }
+    parallelize_producer_return_ticket(here.producer, ticket);
   }
 
   void
@@ -333,7 +434,44 @@ private:
   /* --- any thread --- */
 
   void
-  forward(Message *message)
+  forward(const ParallelizeMessage &handed_over, ParallelizeRunner *runner)
+  {
+    Message *message = static_cast<Message *>(handed_over.handle);
+    const Route route(*message);
+    process(message);
+    if (!options_.outlets)
+      return;
+    if (route.to_first)
+      parallelize_runner_arrived(runner, 0, &handed_over);
+    if (route.to_second)
+      parallelize_runner_arrived(runner, 1, &handed_over);
+    if (!route.elsewhere)
+      return;
+    parallelize_runner_hold_ticket(runner, handed_over.ticket);
+    elsewhere_->add(handed_over.ticket, message);
+  }
+
+  // The thread of `elsewhere_`.
+  void
+  release(std::uint32_t ticket, Message *message)
+  {
+    const ParallelizeMessage copy = {message, 0, ticket};
+    parallelize_engine_arrived(engine_, 1, &copy);
+    parallelize_engine_release_ticket(engine_, ticket);
+  }
+
+  // One thread at a time, and each sees what the one before it did.
+  void
+  forward_from_outlet(unsigned outlet, Message *message)
+  {
+    left_[outlet].push_back(message);
+    here.clock += 100;
+    if (message->number % 16 == 1)
+      std::this_thread::yield();
+  }
+
+  void
+  process(Message *message)
   {
     here.clock += message->cost;
     here.unpublished.push_back(message);
@@ -387,6 +525,33 @@ private:
                                   options_.keyed ? OrderCheck::kept : OrderCheck::free_choice));
     check_empty(order.finished());
     cr_assert_eq(counters().in_flight, 0);
+    cr_assert_eq(counters().parked, 0);
+    if (options_.outlets)
+      check_outlets();
+  }
+
+  // Of each source: what it sent, in that order, all keys together.
+  void
+  check_outlets() const
+  {
+    for (const auto &messages : messages_)
+      {
+        std::vector<const Message *> expected[outlets], left[outlets];
+        for (const Message &message : messages)
+          {
+            const Route route(message);
+            if (route.to_first)
+              expected[0].push_back(&message);
+            for (int copies = route.to_second + route.elsewhere; copies; copies--)
+              expected[1].push_back(&message);
+          }
+        for (unsigned outlet = 0; outlet < outlets; outlet++)
+          {
+            std::copy_if(left_[outlet].begin(), left_[outlet].end(), std::back_inserter(left[outlet]),
+                         [&](const Message *message) { return message->source == messages.front().source; });
+            cr_assert(left[outlet] == expected[outlet], "outlet %u is out of order", outlet);
+          }
+      }
   }
 
   static void check_empty(const std::string &complaint) { cr_assert(complaint.empty(), "%s", complaint.c_str()); }
@@ -406,6 +571,8 @@ private:
   std::atomic<std::uint64_t> tickets_{0};
   std::atomic<std::uint64_t> published_{0};
   Events all_published_;
+  std::vector<const Message *> left_[outlets];          // on purpose not locked
+  std::unique_ptr<Elsewhere> elsewhere_;
 };
 
 ParallelizeEngineOptions
@@ -418,6 +585,7 @@ keyed(unsigned workers)
     .batch_size = 100,
     .quantum = 100,
     .prefetch = 2'000,
+    .outlets = 0,
     .seed = {1, 2},
   };
 }
@@ -505,5 +673,74 @@ Test(threads, without_keys)
   ParallelizeEngineOptions options = keyed(3);
   options.keyed = false;
   Daemon daemon(options, {.hot_percent = 0, .costs = {cheap, medium}});
+  daemon.run();
+}
+
+/* ------------------------------------------------------------------------
+ * With outlets
+ * ------------------------------------------------------------------------ */
+
+TestSuite(resequence_threads, .timeout = 240);
+
+namespace {
+
+ParallelizeEngineOptions
+with_outlets(ParallelizeEngineOptions options, bool has_key)
+{
+  options.keyed = has_key;
+  options.outlets = outlets;
+  return options;
+}
+
+}
+
+Test(resequence_threads, without_keys)
+{
+  Daemon daemon(with_outlets(keyed(3), false), {.hot_percent = 0, .costs = {medium}});
+  daemon.run();
+}
+
+Test(resequence_threads, many_keys)
+{
+  Daemon daemon(with_outlets(keyed(3), true), {.hot_percent = 20, .costs = {medium, slow}});
+  daemon.run();
+}
+
+Test(resequence_threads, cheap_messages)
+{
+  Daemon daemon(with_outlets(keyed(2), false), {.hot_percent = 0, .costs = {cheap}});
+  daemon.run();
+}
+
+Test(resequence_threads, cheap_messages_with_keys)
+{
+  Daemon daemon(with_outlets(keyed(2), true), {.hot_percent = 20, .costs = {cheap}});
+  daemon.run();
+}
+
+Test(resequence_threads, messages_that_are_cheap_at_times)
+{
+  const std::vector<std::uint64_t> costs = {200, 200, 200, 200, 200, 200, 200, 200, 6'000};
+  Daemon daemon(with_outlets(keyed(2), true), {.hot_percent = 20, .costs = costs});
+  daemon.run();
+}
+
+Test(resequence_threads, a_single_worker_with_helpers)
+{
+  ParallelizeEngineOptions options = with_outlets(keyed(1), false);
+  options.batch_size = 10;
+  options.prefetch = 50;
+  Daemon daemon(options, {.hot_percent = 50, .costs = {medium, slow}});
+  daemon.run();
+  cr_assert_gt(daemon.counters().helped, 0);
+}
+
+Test(resequence_threads, helpers_that_outlive_the_workers)
+{
+  ParallelizeEngineOptions options = with_outlets(keyed(1), true);
+  options.batch_size = 1;
+  options.quantum = 2;
+  options.prefetch = 1;
+  Daemon daemon(options, {.hot_percent = 100, .costs = {medium}});
   daemon.run();
 }

@@ -24,6 +24,7 @@ options(unsigned workers, bool keyed = true)
     .batch_size = 1'000,
     .quantum = 100'000,
     .prefetch = 100'000,
+    .outlets = 0,
     .seed = {62, 0},
   };
 }

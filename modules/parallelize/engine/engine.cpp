@@ -11,6 +11,11 @@
 // The publish comes before a strand is given up: destinations collect messages
 // per thread, so what a strand forwarded on this thread must be visible before
 // another thread may forward its next message.
+//
+// With resequence() behind: every message gets a ticket with its hand-over.
+// What comes to an outlet, and which tickets are done, a runner collects and
+// tells the sequencer before it publishes.  What is due then is pushed to the
+// outlet's strand, which is run, published and given up like any other.
 
 #include "engine.hpp"
 
@@ -78,6 +83,11 @@ parallelize_producer::parallelize_producer(parallelize_engine &engine)
 {
 }
 
+parallelize_runner::parallelize_runner(ParallelizeThread on, parallelize_engine &engine, RunnerCounters &counters)
+  : on(on), engine(engine), counters(counters), nodes(engine.slabs_), events(engine.slabs_)
+{
+}
+
 parallelize_engine::parallelize_engine(const ParallelizeEngineOptions &options,
                                        const ParallelizeCallbacks &callbacks, void *user_data)
   : options_(options), callbacks_(callbacks), user_data_(user_data),
@@ -89,7 +99,9 @@ parallelize_engine::parallelize_engine(const ParallelizeEngineOptions &options,
   strand_mask_ = strands - 1;
   strands_ = std::make_unique<Strand[]>(strands);
   for (unsigned i = 0; i < options.workers; i++)
-    workers_.push_back(std::make_unique<Worker>(slabs_));
+    workers_.push_back(std::make_unique<Worker>(*this));
+  if (options.outlets)
+    sequencer_ = std::make_unique<Sequencer>(options.outlets, slabs_);
   idle_.reserve(options.workers);
 }
 
@@ -179,9 +191,12 @@ parallelize_engine::accept(ParallelizeProducer &producer)
 {
   if (!(producer.flags & PARALLELIZE_PRODUCER_BATCHES))
     return PARALLELIZE_ACCEPT_ENQUEUE;
+  // Nobody but a helper would run the outlets.
+  if (sequencer_ && producer.direct)
+    return PARALLELIZE_ACCEPT_ENQUEUE;
 
   // A batch that stays open for long must not keep back what is done.
-  if (producer.forwarded >= std::min(max_unpublished, cost_.messages_in(slice_ns)))
+  if (may_forward(producer) == 0)
     return PARALLELIZE_ACCEPT_PUBLISH;
 
   const bool cheap = cost_.cheap();
@@ -208,6 +223,15 @@ parallelize_engine::timed(std::uint64_t nanoseconds)
 {
   cost_.sample(nanoseconds);
   processing_times_.record(nanoseconds, time_one_in);
+}
+
+// How many messages this batch may still forward itself.
+unsigned
+parallelize_engine::may_forward(const ParallelizeProducer &producer) const
+{
+  const unsigned limit = std::min(max_unpublished, cost_.messages_in(slice_ns));
+  const unsigned forwarded = producer.forwarded + producer.from_outlets;
+  return limit > forwarded ? limit - forwarded : 0;
 }
 
 // nullptr: the message needs no order.
@@ -305,8 +329,80 @@ parallelize_engine::release_held(ParallelizeProducer &producer)
   for (Strand *strand = producer.held; strand; strand = strand->next, count++)
     strand->forget_holder();
   give_up(std::exchange(producer.held, nullptr), PARALLELIZE_ON_PRODUCER);
+  for (Strand *outlet = producer.outlets; outlet; outlet = outlet->next)
+    outlet->forget_holder();
+  give_up(std::exchange(producer.outlets, nullptr), PARALLELIZE_ON_PRODUCER);
+  if (producer.from_outlets)
+    sequencer_->published(std::exchange(producer.from_outlets, 0));
   if (count)
     in_flight_.fetch_sub(count, std::memory_order_acq_rel);
+}
+
+// Its order is that of the hand-overs, and what this thread brought before
+// comes first.
+std::uint32_t
+parallelize_engine::take_ticket(ParallelizeProducer &producer)
+{
+  hand_over(producer);
+  return sequencer_->issue(1);
+}
+
+void
+parallelize_engine::hold_outlet(ParallelizeProducer &producer, Strand &outlet)
+{
+  outlet.set_holder(&producer);
+  outlet.next = producer.outlets;
+  producer.outlets = &outlet;
+}
+
+bool
+parallelize_engine::may_pass(ParallelizeProducer &producer, unsigned outlet, std::uint32_t ticket)
+{
+  bool taken;
+  const bool passes = sequencer_->may_pass(outlet, ticket, &producer, taken);
+  if (taken)
+    hold_outlet(producer, sequencer_->strand(outlet));
+  return passes;
+}
+
+// A worker need not be woken for what this thread has made due.
+void
+parallelize_engine::return_ticket(ParallelizeProducer &producer, std::uint32_t ticket)
+{
+  Strand *outlets = sequencer_->done(ticket);
+  if (!(producer.flags & PARALLELIZE_PRODUCER_HELPS))
+    {
+      schedule_outlets(outlets);
+      return;
+    }
+  while (Strand *outlet = outlets)
+    {
+      outlets = outlet->next;
+      hold_outlet(producer, *outlet);
+    }
+  if (producer.outlets)
+    run_outlets(producer);
+}
+
+// Those that this thread holds.  What is left waits for close().
+void
+parallelize_engine::run_outlets(ParallelizeProducer &producer)
+{
+  NodeSink sink(slabs_);
+  for (Strand *outlet = producer.outlets; outlet; outlet = outlet->next)
+    {
+      const unsigned index = sequencer_->outlet_of(outlet);
+      while (may_forward(producer))
+        {
+          Node *node = outlet->pop();
+          if (!node)
+            break;
+          const ParallelizeMessage message = node->message;
+          sink.give_back(node);
+          producer.from_outlets++;
+          callbacks_.forward_from_outlet(user_data_, index, &message);
+        }
+    }
 }
 
 ParallelizeEnqueue
@@ -347,7 +443,7 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
 void
 parallelize_engine::probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight)
 {
-  message = {new Probe{message, time, weight}, Probe::flag};
+  message = {new Probe{message, time, weight}, Probe::flag, 0};
 }
 
 void
@@ -360,12 +456,14 @@ parallelize_engine::hand_over(ParallelizeProducer &producer)
   const bool probe_all = cost_.slow();
   std::uint64_t time = 0;           // the clock is looked at once, and only for a probe
 
+  std::uint32_t ticket = sequencer_ ? sequencer_->issue(static_cast<std::uint32_t>(count)) : 0;
   in_flight_.fetch_add(count, std::memory_order_relaxed);
   handed_over_.fetch_add(count, std::memory_order_relaxed);
   batches_.fetch_add(1, std::memory_order_relaxed);
   for (auto &[strand, node, unordered] : producer.pending)
     {
       ParallelizeMessage &message = strand ? node->message : unordered;
+      message.ticket = ticket++;
       if (probe_all || producer.probe_this.pick())
         {
           time = time ? time : now();
@@ -446,6 +544,13 @@ parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t win
   windows_.last_size.store(window, std::memory_order_relaxed);
 }
 
+// Messages that are inside, without those that wait for their turn.
+std::uint64_t
+parallelize_engine::runnable() const
+{
+  return in_flight_.load(std::memory_order_relaxed) + (sequencer_ ? sequencer_->released() : 0);
+}
+
 bool
 parallelize_engine::nobody_is_alive()
 {
@@ -470,7 +575,7 @@ bool
 parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason reason)
 {
   RunnerCounters counters;
-  Runner runner(PARALLELIZE_ON_PRODUCER, slabs_, counters);
+  Runner runner(PARALLELIZE_ON_PRODUCER, *this, counters);
   bool any = false;
   bool more = true;
   Task task;
@@ -479,9 +584,9 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
     {
       while (runner.done < options_.quantum && !slice_is_over(runner) && take_one(runner, task))
         run_task(runner, task, options_.quantum - runner.done);
-      const unsigned done = runner.done;
-      more = done >= options_.quantum || slice_is_over(runner);
-      any |= done > 0;
+      const unsigned done = runner.done - runner.from_outlets;
+      more = runner.done >= options_.quantum || slice_is_over(runner);
+      any |= runner.done > 0;
       inlined_[reason].fetch_add(done, std::memory_order_relaxed);
       helped_started_.fetch_add(done, std::memory_order_relaxed);
       if (publish(runner))
@@ -492,7 +597,7 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
             until_in_flight = 0;
         }
       helped_published_.fetch_add(done, std::memory_order_relaxed);
-      more &= in_flight_.load(std::memory_order_relaxed) > until_in_flight;
+      more &= runnable() > until_in_flight;
     }
   helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
   sources_busy_ns_.fetch_add(counters.busy_ns.get(), std::memory_order_relaxed);
@@ -507,7 +612,9 @@ void
 parallelize_engine::forward(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
 {
   runner.counters.message.start(key, callbacks_.message_id ? callbacks_.message_id(user_data_, &message) : 0);
-  callbacks_.forward(user_data_, runner.on, &message);
+  callbacks_.forward(user_data_, &runner, runner.on, &message);
+  if (sequencer_)
+    runner.events.done(message.ticket);
 }
 
 void
@@ -534,6 +641,14 @@ parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &messag
 }
 
 void
+parallelize_engine::run_from_outlet(Runner &runner, unsigned outlet, const ParallelizeMessage &message)
+{
+  runner.done++;
+  runner.from_outlets++;
+  callbacks_.forward_from_outlet(user_data_, outlet, &message);
+}
+
+void
 parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
 {
   if (runner.done == 0)
@@ -544,6 +659,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
       return;
     }
 
+  const unsigned outlet = sequencer_ ? sequencer_->outlet_of(task.strand) : Sequencer::none;
   for (unsigned i = 0; i < limit; i++)
     {
       Node *node = task.strand->pop();
@@ -552,10 +668,15 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
       const ParallelizeMessage message = node->message;
       const KeyHead key = node->key;
       runner.nodes.give_back(node);
-      runner.counters.waiting.set(task.strand->backlog());
       if (const Node *next = task.strand->next_known())
         bring_closer(next->message);
-      run_message(runner, message, key);
+      if (outlet != Sequencer::none)
+        run_from_outlet(runner, outlet, message);
+      else
+        {
+          runner.counters.waiting.set(task.strand->backlog());
+          run_message(runner, message, key);
+        }
       if (slice_is_over(runner))
         break;
     }
@@ -592,6 +713,26 @@ parallelize_engine::slice_is_over(Runner &runner)
   return runner.slice_over;
 }
 
+// Tell the sequencer what has happened, and run what is due with it, for which
+// there is a slice more: nobody needs to be woken, and what was forwarded is
+// about to be published anyway.
+void
+parallelize_engine::resequence(Runner &runner)
+{
+  Strand *outlets = sequencer_->take(runner.events);
+  if (!outlets)
+    return;
+
+  const std::uint64_t started = runner.counters.slice_started.get();
+  start_slice(runner);
+  while (Strand *outlet = outlets)
+    {
+      outlets = outlet->next;
+      run_task(runner, {outlet, {}}, options_.quantum);
+    }
+  runner.counters.slice_started.set(started);
+}
+
 // Make what was forwarded visible; only then give up the strands.  True: some
 // of them had to be queued again.
 bool
@@ -600,22 +741,30 @@ parallelize_engine::publish(Runner &runner)
   if (runner.done == 0 && !runner.held)
     return false;
 
+  if (!runner.events.empty())
+    resequence(runner);
+
   RunnerCounters &counters = runner.counters;
-  if (runner.done)
-    cost_.sample((now() - counters.slice_started.get()) / runner.done);
+  const unsigned from_outlets = std::exchange(runner.from_outlets, 0);
+  const unsigned brought = std::exchange(runner.done, 0) - from_outlets;
+  // What is forwarded from outlets was brought by some runner: over all of them
+  // this is what a message costs up to its end.
+  if (brought)
+    cost_.sample((now() - counters.slice_started.get()) / brought);
   runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
   counters.waiting.set(0);
-  counters.processed.add(runner.done);
+  counters.processed.add(brought);
   counters.busy_ns.add(now() - counters.slice_started.get());
   counters.slice_started.set(0);
 
   const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
 
-  const unsigned done = std::exchange(runner.done, 0);
+  if (from_outlets)
+    sequencer_->published(from_outlets);
   // Whoever finds the engine empty sees everything published.  Sequentially
   // consistent: either we see stopping_, or the worker that it wakes sees this.
-  if (in_flight_.fetch_sub(done) == done && stopping_.load())
+  if (in_flight_.fetch_sub(brought) == brought && stopping_.load())
     wake_all();
   return requeued;
 }
@@ -662,7 +811,9 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
       {
         strands = strand->next;
         const Task task{strand, {}};
-        if (!outweighs_the_others(task))
+        if (sequencer_ && sequencer_->outlet_of(strand) != Sequencer::none)
+          outlet_queue_.push_back(task);
+        else if (!outweighs_the_others(task))
           run_queue_.push_back(task);
         else if (std::exchange(others_had_a_turn_, false))
           run_queue_.push_front(task);
@@ -671,9 +822,10 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
         else
           run_queue_.push_back(task);
       }
+    outlets_wait_.store(!outlet_queue_.empty(), std::memory_order_relaxed);
     // A worker takes one of them itself.  A helper may leave without.
-    if (!solo_)
-      wake_locked(run_queue_.size() - (on == PARALLELIZE_ON_WORKER), sleepers);
+    const std::size_t tasks = outlet_queue_.size() + (solo_ ? 0 : run_queue_.size());
+    wake_locked(tasks - std::min<std::size_t>(tasks, on == PARALLELIZE_ON_WORKER), sleepers);
   }
   wake(sleepers);
 }
@@ -682,6 +834,8 @@ parallelize_engine::requeue(Strand *strands, ParallelizeThread on)
 bool
 parallelize_engine::take_one(Runner &runner, Task &task)
 {
+  if (take_outlet(task))
+    return true;
   {
     std::lock_guard lock(mutex_);
     if (solo_)
@@ -702,6 +856,70 @@ parallelize_engine::take_one(Runner &runner, Task &task)
   return false;
 }
 
+// An outlet that nobody runs.  Before anything else, since what is due is older
+// than anything that waits; and beside a solo producer, since what comes to an
+// outlet has left the keys behind.
+bool
+parallelize_engine::take_outlet(Task &task)
+{
+  if (!outlets_wait_.load(std::memory_order_relaxed))
+    return false;
+  std::lock_guard lock(mutex_);
+  if (outlet_queue_.empty())
+    return false;
+  task = outlet_queue_.pop_front();
+  outlets_wait_.store(!outlet_queue_.empty(), std::memory_order_relaxed);
+  return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Any thread: tickets of messages that went on to other threads
+ * ------------------------------------------------------------------------ */
+
+void
+parallelize_engine::release_ticket(std::uint32_t ticket)
+{
+  schedule_outlets(sequencer_->done(ticket));
+  // Sequentially consistent: either we see stopping_, or the worker that it
+  // wakes sees this.
+  if (stopping_.load() && sequencer_->idle())
+    wake_all();
+}
+
+void
+parallelize_engine::schedule_outlets(Strand *outlets)
+{
+  if (!outlets)
+    return;
+
+  std::vector<unsigned> sleepers;
+  bool somebody_is_alive;
+  {
+    std::lock_guard lock(mutex_);
+    for (; outlets; outlets = outlets->next)
+      outlet_queue_.push_back({outlets, {}});
+    outlets_wait_.store(true, std::memory_order_relaxed);
+    somebody_is_alive = alive_ > 0;
+    wake_locked(outlet_queue_.size(), sleepers);
+  }
+  wake(sleepers);
+  if (!somebody_is_alive)
+    run_scheduled_outlets();
+}
+
+void
+parallelize_engine::run_scheduled_outlets()
+{
+  RunnerCounters counters;
+  Runner runner(PARALLELIZE_ON_PRODUCER, *this, counters);
+  Task task;
+
+  do
+    while (take_outlet(task))
+      run_task(runner, task, options_.quantum);
+  while (publish(runner));
+}
+
 /* ------------------------------------------------------------------------
  * A worker's thread
  * ------------------------------------------------------------------------ */
@@ -716,6 +934,18 @@ parallelize_engine::run(unsigned index)
 
   for (;;)
     {
+      if (take_outlet(task))
+        {
+          // Published at once: messages that take long must not hold it up.
+          const unsigned before = runner.done;
+          run_task(runner, task, options_.quantum - used);
+          used += runner.done - before;
+          publish(runner);
+          if (used >= options_.quantum)
+            return PARALLELIZE_RUN_AGAIN;
+          continue;
+        }
+
       if (!take_from_group(worker, task) && !take_group(worker, task) && !steal_into(worker, index, task))
         {
           ParallelizeRun result;
@@ -827,6 +1057,8 @@ bool
 parallelize_engine::rest(unsigned index, ParallelizeRun &result)
 {
   std::lock_guard lock(mutex_);
+  if (!outlet_queue_.empty())
+    return false;
   if (!solo_)
     {
       // Groups grow under this lock only (a thief's grows at the cost of
@@ -836,7 +1068,7 @@ parallelize_engine::rest(unsigned index, ParallelizeRun &result)
         return false;
     }
 
-  if (stopping_.load() && open_.load() == 0 && in_flight_.load() == 0)
+  if (stopping_.load() && open_.load() == 0 && (!sequencer_ || sequencer_->idle()) && in_flight_.load() == 0)
     {
       alive_--;
       result = PARALLELIZE_RUN_ENDED;
@@ -942,6 +1174,11 @@ parallelize_engine::counters() const
   result.ordered = ordered_.load(relaxed);
   result.sources_busy_ns = sources_busy_ns_.load(relaxed);
   result.outrun = outrun_.load(relaxed);
+  if (sequencer_)
+    {
+      result.parked = sequencer_->parked();
+      result.released = sequencer_->released();
+    }
   return result;
 }
 
@@ -1052,6 +1289,54 @@ parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage
                              size_t key_length)
 {
   return self->engine.enqueue(*self, *message, {key, key_length});
+}
+
+uint32_t
+parallelize_producer_take_ticket(ParallelizeProducer *self)
+{
+  return self->engine.take_ticket(*self);
+}
+
+void
+parallelize_producer_return_ticket(ParallelizeProducer *self, uint32_t ticket)
+{
+  self->engine.return_ticket(*self, ticket);
+}
+
+bool
+parallelize_producer_may_pass(ParallelizeProducer *self, unsigned outlet, uint32_t ticket)
+{
+  return self->engine.may_pass(*self, outlet, ticket);
+}
+
+void
+parallelize_producer_hold_ticket(ParallelizeProducer *self, uint32_t ticket)
+{
+  self->engine.hold_ticket(ticket);
+}
+
+void
+parallelize_runner_arrived(ParallelizeRunner *self, unsigned outlet, const ParallelizeMessage *copy)
+{
+  self->events.arrived(outlet, *copy);
+}
+
+void
+parallelize_runner_hold_ticket(ParallelizeRunner *self, uint32_t ticket)
+{
+  self->engine.hold_ticket(*self, ticket);
+}
+
+void
+parallelize_engine_arrived(ParallelizeEngine *self, unsigned outlet, const ParallelizeMessage *copy)
+{
+  self->arrived(outlet, *copy);
+}
+
+void
+parallelize_engine_release_ticket(ParallelizeEngine *self, uint32_t ticket)
+{
+  self->release_ticket(ticket);
 }
 
 void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The engine behind parallelize(): strands, run queue, batching, backpressure.
+ * The engine behind parallelize() and resequence(): strands, run queue,
+ * batching, backpressure, tickets.
  *
  * The C ABI between the host half (C, host headers) and the engine (C++20, no
  * host header).  The engine starts no thread, reads no clock and keeps no
@@ -10,6 +11,10 @@
  * that the host half runs parallelize_engine_run() on.  A _producer_ is one
  * open batch of a thread that brings messages.  A _strand_ is the FIFO of the
  * messages whose keys hash to it; at most one thread runs it at a time.
+ * An _outlet_ is a resequence() behind the engine.  A _ticket_ is the number
+ * under which a message has entered an engine with outlets; it is _done_ when
+ * no copy of the message can come to an outlet any more: when it was forwarded,
+ * and wherever else it has gone.
  *
  * No function blocks on anything but short internal locks, and no internal
  * lock is held while a callback runs.
@@ -27,12 +32,15 @@ extern "C" {
 
 typedef struct parallelize_engine ParallelizeEngine;
 typedef struct parallelize_producer ParallelizeProducer;
+typedef struct parallelize_runner ParallelizeRunner;
 
-/* A message in the engine's care: owned by it from enqueue until forward(). */
+/* A message in the engine's care: owned by it from enqueue until forward(), or
+ * from its arrival at an outlet until forward_from_outlet(). */
 typedef struct ParallelizeMessage
 {
   void *handle;
   uint32_t flags;               /* the host half's, handed back untouched; without the engine's */
+  uint32_t ticket;              /* only with outlets: set by the engine, and by the host half for an arrival */
 } ParallelizeMessage;
 
 /* Of the flags of a message: the engine's. */
@@ -51,11 +59,18 @@ typedef enum
  */
 typedef struct ParallelizeCallbacks
 {
-  /* Process one message to its end; takes over the handle.  Any runner's thread. */
-  void (*forward)(void *user_data, ParallelizeThread on, const ParallelizeMessage *message);
+  /* Process one message to its end; takes over the handle.  Any runner's thread.
+   * Until it returns, `runner` tells of what becomes of the ticket. */
+  void (*forward)(void *user_data, ParallelizeRunner *runner, ParallelizeThread on,
+                  const ParallelizeMessage *message);
+
+  /* Process what has come to an outlet, one message at a time in the order of
+   * their tickets; takes over the handle.  Any runner's thread, and inside
+   * parallelize_producer_return_ticket(). */
+  void (*forward_from_outlet)(void *user_data, unsigned outlet, const ParallelizeMessage *message);
 
   /* Make visible, in order, everything that this thread has forwarded so far:
-   * only then may a strand go on elsewhere.  Any runner's thread. */
+   * only then may a strand or an outlet go on elsewhere.  Any runner's thread. */
   void (*publish)(void *user_data, ParallelizeThread on);
 
   /* Call parallelize_engine_run(worker) soon on that worker's thread.  Any thread. */
@@ -80,6 +95,7 @@ typedef struct ParallelizeEngineOptions
   unsigned batch_size;          /* at most so many messages are handed over at once; at least 1 */
   unsigned quantum;             /* at most so many messages before other work gets its turn; at least 1 */
   unsigned prefetch;            /* beyond so many waiting messages the producer's thread helps; at least 1 */
+  unsigned outlets;             /* 0: no tickets */
   uint64_t seed[2];             /* of the keyed hash: random, or a sender could aim at one strand */
 } ParallelizeEngineOptions;
 
@@ -161,6 +177,39 @@ typedef enum
 ParallelizeEnqueue parallelize_producer_enqueue(ParallelizeProducer *self, const ParallelizeMessage *message,
                                                 const char *key, size_t key_length);
 
+/*
+ * Only with outlets: a message that the producer's thread forwards itself takes
+ * a ticket before, and gives it back afterwards.
+ *
+ * return_ticket() may forward, on this thread, what has come to outlets.
+ */
+uint32_t parallelize_producer_take_ticket(ParallelizeProducer *self);
+void parallelize_producer_return_ticket(ParallelizeProducer *self, uint32_t ticket);
+
+/*
+ * A copy of a message, which carries its ticket, has come to an outlet: takes
+ * over the handle.  Inside forward(), on its thread.
+ */
+void parallelize_runner_arrived(ParallelizeRunner *self, unsigned outlet, const ParallelizeMessage *copy);
+
+/* The same for a message that the producer's thread forwards itself.  True: it
+ * is the copy's turn, it must be forwarded from the outlet here and now.  Else
+ * parallelize_engine_arrived() must be called. */
+bool parallelize_producer_may_pass(ParallelizeProducer *self, unsigned outlet, uint32_t ticket);
+
+/*
+ * The message goes on elsewhere as well: its ticket will not be done before it
+ * is also released, later and by any thread.  Once a ticket; inside forward(),
+ * or by the thread that forwards the message itself.
+ */
+void parallelize_runner_hold_ticket(ParallelizeRunner *self, uint32_t ticket);
+void parallelize_producer_hold_ticket(ParallelizeProducer *self, uint32_t ticket);
+
+/* For a ticket that is held, or the producer's own.  Any thread, also inside the callbacks of another
+ * engine.  release_ticket() may forward from outlets if no worker is alive. */
+void parallelize_engine_arrived(ParallelizeEngine *self, unsigned outlet, const ParallelizeMessage *copy);
+void parallelize_engine_release_ticket(ParallelizeEngine *self, uint32_t ticket);
+
 /* Hand over what the batch has collected so far.  Never forwards.  Producer's thread. */
 void parallelize_producer_flush(ParallelizeProducer *self);
 
@@ -201,6 +250,8 @@ typedef struct ParallelizeEngineCounters
   uint64_t forwarded_directly;  /* inlined: messages that were not worth a hand-over */
   uint64_t sources_busy_ns;     /* processing them, partly estimated */
   uint64_t outrun;              /* times that a source gave way to the workers */
+  uint64_t parked;              /* copies that have come to an outlet before their turn */
+  uint64_t released;            /* copies whose turn has come, and that are not published */
   uint64_t wakeups;
   uint64_t stolen;              /* tasks taken from another worker */
 } ParallelizeEngineCounters;

@@ -9,6 +9,7 @@
 #include "run-queue.hpp"
 #include "running-message.hpp"
 #include "sampler.hpp"
+#include "sequencer.hpp"
 #include "siphash.hpp"
 #include "strand.hpp"
 
@@ -42,25 +43,34 @@ struct Probe
   unsigned weight;                          // of so many messages one is watched
 };
 
+}
+
 // A thread that runs tasks: a worker, or a producer's thread while it helps.
 // It keeps every strand that it ran until it has published what they
 // forwarded.  Touched by its own thread only.
-struct Runner
+struct parallelize_runner
 {
-  Runner(ParallelizeThread on, SlabPool &slabs, RunnerCounters &counters) : on(on), counters(counters), nodes(slabs) {}
+  parallelize_runner(ParallelizeThread on, parallelize_engine &engine, parallelize::RunnerCounters &counters);
 
   const ParallelizeThread on;
-  RunnerCounters &counters;
-  NodeSink nodes;
-  Strand *held = nullptr;           // run since the last publish, linked by Strand::next
+  parallelize_engine &engine;
+  parallelize::RunnerCounters &counters;
+  parallelize::NodeSink nodes;
+  parallelize::SequencerEvents events;      // since the last publish; only with outlets
+  parallelize::Strand *held = nullptr;      // run since the last publish, linked by Strand::next
   unsigned done = 0;                // messages since the last publish
+  unsigned from_outlets = 0;        // of these: behind resequence()
   unsigned until_clock = 0;         // messages until the clock is looked at
   bool slice_over = false;
 };
 
+namespace parallelize {
+
+using Runner = parallelize_runner;
+
 struct Worker
 {
-  explicit Worker(SlabPool &slabs) : runner(PARALLELIZE_ON_WORKER, slabs, counters) {}
+  explicit Worker(parallelize_engine &engine) : runner(PARALLELIZE_ON_WORKER, engine, counters) {}
 
   // The worker's own thread
   alignas(64) RunnerCounters counters;
@@ -118,7 +128,9 @@ struct parallelize_producer
   parallelize::Sampler probe_this;  // messages handed over
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
+  unsigned from_outlets = 0;        // forwarded inside parallelize_producer_return_ticket()
   parallelize::Strand *held = nullptr;  // strands of such messages, linked by Strand::next
+  parallelize::Strand *outlets = nullptr;  // strands of outlets that this thread runs, the same
   unsigned pause = 0;               // messages before helping is tried again
   bool direct = false;              // no worker is alive: this thread runs what it brings
   bool solo = false;                // see parallelize_engine::solo_
@@ -129,6 +141,8 @@ struct parallelize_producer
 struct parallelize_engine
 {
 public:
+  using Runner = parallelize::Runner;
+
   parallelize_engine(const ParallelizeEngineOptions &options, const ParallelizeCallbacks &callbacks,
                      void *user_data);
   ~parallelize_engine();
@@ -146,6 +160,14 @@ public:
   void close(ParallelizeProducer &producer);
   void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left);
 
+  std::uint32_t take_ticket(ParallelizeProducer &producer);
+  void return_ticket(ParallelizeProducer &producer, std::uint32_t ticket);
+  bool may_pass(ParallelizeProducer &producer, unsigned outlet, std::uint32_t ticket);
+  void arrived(unsigned outlet, const ParallelizeMessage &copy) { sequencer_->arrived(outlet, copy); }
+  void hold_ticket(std::uint32_t ticket) { sequencer_->hold(ticket); }
+  void hold_ticket(Runner &runner, std::uint32_t ticket) { sequencer_->hold(ticket, runner.events); }
+  void release_ticket(std::uint32_t ticket);
+
   // Metrics; any thread
   ParallelizeEngineCounters counters() const;
   ParallelizeWorkerCounters worker_counters(unsigned index) const;
@@ -162,9 +184,9 @@ public:
 
 private:
   friend struct parallelize_producer;
+  friend struct parallelize_runner;
   using Strand = parallelize::Strand;
   using Task = parallelize::Task;
-  using Runner = parallelize::Runner;
   using Worker = parallelize::Worker;
 
   // Producer's thread
@@ -178,7 +200,11 @@ private:
   bool runs_here(ParallelizeProducer &producer, Strand &strand);
   bool hold(ParallelizeProducer &producer, Strand &strand);
   void release_held(ParallelizeProducer &producer);
+  unsigned may_forward(const ParallelizeProducer &producer) const;
+  void hold_outlet(ParallelizeProducer &producer, Strand &outlet);
+  void run_outlets(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
+  std::uint64_t runnable() const;
   bool nobody_is_alive();
   bool worth_helping();
   bool help(std::uint64_t until_in_flight, ParallelizeInlineReason reason);
@@ -188,6 +214,11 @@ private:
   void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
   void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
   void forward(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
+  void run_from_outlet(Runner &runner, unsigned outlet, const ParallelizeMessage &message);
+  void resequence(Runner &runner);
+  bool take_outlet(Task &task);
+  void schedule_outlets(Strand *outlets);
+  void run_scheduled_outlets();
   bool outweighs_the_others(const Task &task) const;
   void start_slice(Runner &runner);
   unsigned messages_until_clock() const;
@@ -222,10 +253,12 @@ private:
   std::unique_ptr<Strand[]> strands_;
   parallelize::SlabPool slabs_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<parallelize::Sequencer> sequencer_;   // nullptr: no outlets
 
   // Written now and then, by anybody
   alignas(64) parallelize::CostEstimate cost_;
   std::atomic<unsigned> sleeping_{0};       // idle_.size(), for a look without the lock
+  std::atomic<bool> outlets_wait_{false};   // outlet_queue_ is not empty, the same
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
   std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
@@ -242,6 +275,7 @@ private:
 
   alignas(64) std::mutex mutex_;            // guards what follows; taken before a Worker's
   parallelize::TaskRing run_queue_;
+  parallelize::TaskRing outlet_queue_;      // outlets that nobody runs: before anything else
   std::vector<unsigned> idle_;              // sleeping workers, the last to fall asleep at the end
   // Since a hot strand was last put in front: all other workers may be busy for
   // long, and then the others must not wait for ever.

@@ -179,12 +179,15 @@ public:
   //
   // Release publishes the node.  Acquire, for the case of an idle strand, makes
   // what the last runner did happen before what the next one will do.
-  bool push(Node *node)
+  bool push(Node *node) { return push(node, node); }
+
+  // Several at once: each is linked to the one that comes before it.
+  bool push(Node *newest, Node *oldest)
   {
     std::uintptr_t old = state_.load(std::memory_order_relaxed);
     do
-      node->next = old > taken ? reinterpret_cast<Node *>(old) : nullptr;
-    while (!state_.compare_exchange_weak(old, reinterpret_cast<std::uintptr_t>(node),
+      oldest->next = old > taken ? reinterpret_cast<Node *>(old) : nullptr;
+    while (!state_.compare_exchange_weak(old, reinterpret_cast<std::uintptr_t>(newest),
                                          std::memory_order_acq_rel, std::memory_order_relaxed));
     return old == idle;
   }
@@ -208,6 +211,7 @@ public:
 
   // The rest is for the one thread that runs the strand.
 
+  void set_holder(const void *holder) { holder_.store(holder, std::memory_order_relaxed); }
   void forget_holder() { holder_.store(nullptr, std::memory_order_relaxed); }
 
   // Nothing has been pushed since the strand was taken.
