@@ -284,6 +284,15 @@ host_compat_register_last_batch_callback(WorkerBatchCallback *callback)
  ************************************************************************/
 
 void
+host_compat_mark_border(LogPipe *pipe)
+{
+#ifdef HOST_HAS_FILTERX
+  /* what a filterx block in front has changed must be in the message before it leaves its thread */
+  pipe->flags |= PIF_SYNC_FILTERX;
+#endif
+}
+
+void
 host_compat_set_config_methods(LogPipe *pipe, HostCompatPipeMethod pre_config_init, HostCompatPipeMethod post_config_init)
 {
 #if HOST_IS_4
@@ -293,10 +302,6 @@ host_compat_set_config_methods(LogPipe *pipe, HostCompatPipeMethod pre_config_in
   /* nothing is called between the compilation of the configuration and the first queue */
   pre_config_init(pipe);
   pipe->on_config_inited = post_config_init;
-#endif
-#ifdef HOST_HAS_FILTERX
-  /* what a filterx block in front has changed must be in the message before it leaves its thread */
-  pipe->flags |= PIF_SYNC_FILTERX;
 #endif
 }
 

@@ -24,6 +24,10 @@ void host_compat_module_init(void);
 /* The name of the file or the buffer that the lexer is reading. */
 const gchar *host_compat_get_lexer_name(CfgLexer *lexer);
 
+/* Messages leave their thread, or the path that they are in, at this pipe.  Main thread, as the last step of its
+ * construction. */
+void host_compat_mark_border(LogPipe *pipe);
+
 typedef gboolean (*HostCompatPipeMethod)(LogPipe *self);
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The word parallelize in the configuration.
+ * The words parallelize and resequence in the configuration.
  *
  * The host's grammar for a log path knows no plugin, but its lexer expands
  * generators anywhere.  So parallelize(...) expands to
@@ -128,7 +128,7 @@ _generate(CfgBlockGenerator *s, GlobalConfig *cfg, gpointer args, GString *resul
   g_free(self->reference);
   self->reference = g_strdup(reference);
 
-  g_string_append_printf(result, "%s" PARALLELIZE_ELEMENT "(", within_parser ? "" : "parser { ");
+  g_string_append_printf(result, "%s%s" PARALLELIZE_ELEMENT_SUFFIX "(", within_parser ? "" : "parser { ", s->name);
   g_string_append(result, cfg_args_get(args, ARGS_OPTIONS));
   g_string_append_printf(result, ")%s", within_parser ? "" : "; }");
   return TRUE;
@@ -139,7 +139,7 @@ _format_name(CfgBlockGenerator *s, gchar *buf, gsize buf_len)
 {
   ParallelizeGenerator *self = (ParallelizeGenerator *) s;
 
-  g_snprintf(buf, buf_len, PARALLELIZE_BUFFER_PREFIX "%s", self->reference ? : "");
+  g_snprintf(buf, buf_len, "%s" PARALLELIZE_BUFFER_INFIX "%s", s->name, self->reference ? : "");
   return buf;
 }
 

@@ -6,7 +6,7 @@
 #include "parallelize-options.h"
 #include "plugin.h"
 
-/* Plugin method: a CfgBlockGenerator that expands parallelize(). */
+/* Plugin method: a CfgBlockGenerator that expands parallelize() or resequence(). */
 gpointer parallelize_generator_construct(Plugin *plugin);
 
 /* What generate() gets: the options, as text in the configuration's syntax. */

@@ -9,13 +9,10 @@
 
 #define PARALLELIZE_MAX_WORKERS 1024
 
-/* An element's position in the configuration, "file:line:column", is the rest
- * of the name of the buffer that it was expanded into after this prefix. */
-#define PARALLELIZE_BUFFER_PREFIX "parallelize() at "
-
-/* What a generator expands parallelize() to; a parser plugin of this name
- * builds the pipe. */
-#define PARALLELIZE_ELEMENT "parallelize-element"
+/* What a generator expands WORD() to: WORD-element(), for which a parser plugin
+ * of this name builds the pipe, in a buffer called "WORD() at FILE:LINE:COLUMN". */
+#define PARALLELIZE_ELEMENT_SUFFIX "-element"
+#define PARALLELIZE_BUFFER_INFIX "() at "
 
 typedef struct _ParallelizeOptions
 {

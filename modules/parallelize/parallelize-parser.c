@@ -12,6 +12,7 @@ int parallelize_parse(CfgLexer *lexer, gpointer *instance, gpointer arg);
 static CfgLexerKeyword parallelize_keywords[] =
 {
   { "parallelize_element",  KW_PARALLELIZE_ELEMENT },
+  { "resequence_element",   KW_RESEQUENCE_ELEMENT },
   { "workers",              KW_ELEMENT_WORKERS },
   { "partitions",           KW_ELEMENT_PARTITIONS },
   { "worker_partition_key", KW_ELEMENT_WORKER_PARTITION_KEY },
@@ -34,9 +35,31 @@ CfgParser parallelize_options_parser =
   .cleanup = (void (*)(gpointer)) cfg_args_unref,
 };
 
+static CfgLexerKeyword no_keywords[] =
+{
+  { NULL }
+};
+
+CfgParser resequence_options_parser =
+{
+  .name = "resequence()",
+  .context = LL_CONTEXT_BLOCK_REF,
+  .keywords = no_keywords,
+  .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
+  .cleanup = (void (*)(gpointer)) cfg_args_unref,
+};
+
+CfgParser resequence_element_parser =
+{
+  .name = "resequence" PARALLELIZE_ELEMENT_SUFFIX,
+  .keywords = parallelize_keywords,
+  .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
+  .cleanup = (void (*)(gpointer)) log_pipe_unref,
+};
+
 CfgParser parallelize_element_parser =
 {
-  .name = PARALLELIZE_ELEMENT,
+  .name = "parallelize" PARALLELIZE_ELEMENT_SUFFIX,
   .keywords = parallelize_keywords,
   .parse = (gint (*)(CfgLexer *, gpointer *, gpointer)) parallelize_parse,
   .cleanup = (void (*)(gpointer)) log_pipe_unref,
@@ -57,7 +80,9 @@ parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
 {
   const gchar *name = host_compat_get_lexer_name(lexer);
 
-  if (name && g_str_has_prefix(name, PARALLELIZE_BUFFER_PREFIX))
-    return g_strdup(name + strlen(PARALLELIZE_BUFFER_PREFIX));
+  const gchar *infix = name ? strstr(name, PARALLELIZE_BUFFER_INFIX) : NULL;
+
+  if (infix)
+    return g_strdup(infix + strlen(PARALLELIZE_BUFFER_INFIX));
   return g_strdup_printf("%s:%d:%d", name ? : "#buffer", yylloc->first_line, yylloc->first_column);
 }

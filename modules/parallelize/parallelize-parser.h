@@ -10,13 +10,17 @@
 /* '(' options ')' in the user's file; results in the CfgArgs of the generator */
 extern CfgParser parallelize_options_parser;
 
+/* '(' ')', with the same result */
+extern CfgParser resequence_options_parser;
+
 /* the element in a generated buffer; results in a LogPipe */
 extern CfgParser parallelize_element_parser;
+extern CfgParser resequence_element_parser;
 
 /* Start with fresh options, whatever a failed parse has left. */
 void parallelize_parser_reset_options(ParallelizeOptions **options);
 
-/* "file:line:column" of the parallelize() that the token belongs to; caller frees. */
+/* "file:line:column" of the element that the token belongs to; caller frees. */
 gchar *parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc);
 
 CFG_PARSER_DECLARE_LEXER_BINDING(parallelize_, PARALLELIZE_, gpointer *)

@@ -4,8 +4,12 @@
 #include "engine/engine.h"
 #include "host-compat.h"
 #include "messages.h"
+#include "parallelize-message.h"
 #include "parallelize-metrics.h"
+#include "parallelize-ticket.h"
 #include "parallelize-worker.h"
+#include "resequence-binding.h"
+#include "resequence-pipe.h"
 #include "scratch-buffers.h"
 #include "template/templates.h"
 
@@ -29,14 +33,8 @@ typedef struct _ParallelizePipe
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
   gint window_warned;           /* atomic */
+  GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
 } ParallelizePipe;
-
-/* What the engine keeps with a message of its LogPathOptions. */
-enum
-{
-  MESSAGE_ACK_NEEDED = 1 << 0,
-  MESSAGE_FLOW_CONTROL_REQUESTED = 1 << 1,
-};
 
 /* An open batch of this thread: from its first message for an element until
  * the thread's batch callbacks. */
@@ -54,6 +52,12 @@ struct _ParallelizeBatch
 
 static __thread ParallelizeBatch *open_batches;
 
+static gboolean
+_has_outlets(ParallelizePipe *self)
+{
+  return self->outlets->len > 0;
+}
+
 /************************************************************************
  * Any runner: the engine's callbacks
  ************************************************************************/
@@ -70,19 +74,15 @@ _now(gpointer user_data)
 static guint64
 _message_id(gpointer user_data, const ParallelizeMessage *message)
 {
-  return ((LogMessage *) message->handle)->rcptid;
+  return parallelize_message_peek(message)->rcptid;
 }
 
 static void
-_forward(gpointer s, ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage *message)
+_forward_from(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options, ParallelizeTicket *ticket)
 {
-  ParallelizePipe *self = s;
-  LogMessage *msg = message->handle;
-  LogPathOptions path_options = LOG_PATH_OPTIONS_INIT;
+  /* This thread may be in the middle of another message, of which it knows nothing. */
+  ParallelizeTicket *before = parallelize_ticket_enter(ticket);
   ScratchBuffersMarker mark;
-
-  path_options.ack_needed = !!(message->flags & MESSAGE_ACK_NEEDED);
-  path_options.flow_control_requested = !!(message->flags & MESSAGE_FLOW_CONTROL_REQUESTED);
 
   /* No reference cache: a producer's thread uses its own for the message that
    * it brings, and a consumer's is only right as long as no other thread can
@@ -90,9 +90,49 @@ _forward(gpointer s, ParallelizeRunner *runner, ParallelizeThread on, const Para
    * disk-buffer or the locked path of a memory queue hand a message on at once. */
   msg_set_context(msg);
   scratch_buffers_mark(&mark);
-  host_compat_forward_detached(&self->super, msg, &path_options);
+  host_compat_forward_detached(pipe, msg, path_options);
   scratch_buffers_reclaim_marked(mark);
   msg_set_context(NULL);
+  parallelize_ticket_enter(before);
+}
+
+static void
+_forward(gpointer s, ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage *message)
+{
+  ParallelizePipe *self = s;
+  LogPathOptions path_options = LOG_PATH_OPTIONS_INIT;
+  ParallelizeTicket *outer;
+  LogMessage *msg = parallelize_message_unpack(message, &path_options, &outer);
+
+  if (_has_outlets(self))
+    {
+      ParallelizeTicket ticket =
+      {
+        .pipe = self,
+        .engine = self->engine,
+        .number = message->ticket,
+        .outer = outer,
+        .runner = runner,
+      };
+
+      _forward_from(&self->super, msg, &path_options, &ticket);
+      parallelize_ticket_release(ticket.held);
+    }
+  else
+    _forward_from(&self->super, msg, &path_options, outer);
+  parallelize_ticket_release(outer);
+}
+
+static void
+_forward_from_outlet(gpointer s, guint outlet, const ParallelizeMessage *message)
+{
+  ParallelizePipe *self = s;
+  LogPathOptions path_options = LOG_PATH_OPTIONS_INIT;
+  ParallelizeTicket *outer;
+  LogMessage *msg = parallelize_message_unpack(message, &path_options, &outer);
+
+  _forward_from(g_ptr_array_index(self->outlets, outlet), msg, &path_options, outer);
+  parallelize_ticket_release(outer);
 }
 
 static void
@@ -291,12 +331,36 @@ _expand_key(ParallelizePipe *self, LogMessage *msg, gsize *length)
 }
 
 static void
+_forward_with_ticket(ParallelizePipe *self, ParallelizeProducer *producer, LogMessage *msg,
+                     const LogPathOptions *path_options)
+{
+  ParallelizeTicket ticket =
+  {
+    .pipe = self,
+    .engine = self->engine,
+    .number = parallelize_producer_take_ticket(producer),
+    .outer = parallelize_ticket_current(),
+    .producer = producer,
+  };
+
+  parallelize_ticket_enter(&ticket);
+  host_compat_forward_detached(&self->super, msg, path_options);
+  parallelize_ticket_enter(ticket.outer);
+  parallelize_ticket_release(ticket.held);
+  /* may run what has come to outlets */
+  parallelize_producer_return_ticket(producer, ticket.number);
+}
+
+static void
 _forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
                   const LogPathOptions *path_options)
 {
   /* A message that has entered has matched, whatever becomes of it later. */
   batch->forwarding = TRUE;
-  host_compat_forward_detached(&self->super, msg, path_options);
+  if (_has_outlets(self))
+    _forward_with_ticket(self, batch->producer, msg, path_options);
+  else
+    host_compat_forward_detached(&self->super, msg, path_options);
   batch->forwarding = FALSE;
 
   if (G_UNLIKELY(batch->finished_meanwhile))
@@ -306,12 +370,23 @@ _forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *ms
     }
 }
 
+static LogMessage *
+_take_back(const ParallelizeMessage *message)
+{
+  LogPathOptions path_options;
+  ParallelizeTicket *held;
+  LogMessage *msg = parallelize_message_unpack(message, &path_options, &held);
+
+  parallelize_ticket_release(held);
+  return msg;
+}
+
 static void
 _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
 {
   gboolean batches = host_compat_thread_has_batches();
   ParallelizeProducer *producer = batch->producer;
-  ParallelizeMessage message = { 0 };
+  ParallelizeMessage message;
   ScratchBuffersMarker mark;
   gsize key_length;
   const gchar *key;
@@ -321,9 +396,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
    * locked, two threads may not queue the same one. */
   log_msg_make_writable(&msg, path_options);
 
-  message.handle = msg;
-  message.flags = (path_options->ack_needed ? MESSAGE_ACK_NEEDED : 0)
-                  | (path_options->flow_control_requested ? MESSAGE_FLOW_CONTROL_REQUESTED : 0);
+  parallelize_message_pack(&message, msg, path_options, parallelize_ticket_hold(parallelize_ticket_current()));
 
   scratch_buffers_mark(&mark);
   key = _expand_key(self, msg, &key_length);
@@ -332,7 +405,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
   scratch_buffers_reclaim_marked(mark);
 
   if (result == PARALLELIZE_ENQUEUE_FORWARD)
-    _forward_directly(self, batch, msg, path_options);
+    _forward_directly(self, batch, _take_back(&message), path_options);
   else if (result == PARALLELIZE_ENQUEUED_OUTRUN)
     sched_yield();
 
@@ -401,6 +474,7 @@ _new_engine(ParallelizePipe *self)
   ParallelizeCallbacks callbacks =
   {
     .forward = _forward,
+    .forward_from_outlet = _forward_from_outlet,
     .publish = _publish,
     .wake = _wake,
     .now = _now,
@@ -416,6 +490,7 @@ _new_engine(ParallelizePipe *self)
     .batch_size = parallelize_options_get_batch_size(self->options),
     .quantum = parallelize_options_get_log_fetch_limit(self->options),
     .prefetch = parallelize_options_get_prefetch(self->options),
+    .outlets = self->outlets->len,
   };
 
   _random_seed(options.seed);
@@ -468,6 +543,7 @@ _init(LogPipe *s)
   if (!self->worker_count)
     return TRUE;
 
+  resequence_bind_all(log_pipe_get_config(s));
   self->engine = _new_engine(self);
   s->queue = _queue;
   return _create_workers(self);
@@ -552,11 +628,41 @@ _free(LogPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
 
+  if (self->outlets)
+    g_ptr_array_free(self->outlets, TRUE);
   log_template_unref(self->key);
   parallelize_options_free(self->options);
   g_free(self->location);
   g_free(self->id);
   log_pipe_free_method(s);
+}
+
+gboolean
+parallelize_pipe_is(const LogPipe *pipe)
+{
+  return pipe->free_fn == _free;
+}
+
+gboolean
+parallelize_pipe_start_binding(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (self->outlets)
+    return FALSE;
+  self->outlets = g_ptr_array_new();
+  return TRUE;
+}
+
+void
+parallelize_pipe_add_outlet(LogPipe *s, LogPipe *resequence)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (!self->worker_count || g_ptr_array_find(self->outlets, resequence, NULL))
+    return;
+  resequence_pipe_bind(resequence, s, self->outlets->len);
+  g_ptr_array_add(self->outlets, resequence);
 }
 
 static LogTemplate *
@@ -587,6 +693,7 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
   if (options->partition_key)
     self->key = _compile_key(options->partition_key, cfg);
   self->worker_count = parallelize_options_get_workers(options);
+  host_compat_mark_border(&self->super);
   host_compat_set_config_methods(&self->super, _announce_workers, _post_config_init);
   return &self->super;
 }

@@ -11,11 +11,11 @@
 
 #include <gmodule.h>
 
-#define PARALLELIZE_GENERATOR(context)                  \
+#define GENERATOR(context, word)                        \
   {                                                     \
     .type = (context) | LL_CONTEXT_FLAG_GENERATOR,      \
-    .name = "parallelize",                              \
-    .parser = &parallelize_options_parser,              \
+    .name = #word,                                      \
+    .parser = &word ## _options_parser,                 \
     .construct = parallelize_generator_construct,       \
   }
 
@@ -30,16 +30,26 @@ _free_plugin(Plugin *plugin)
  * of these may hold a log path. */
 static Plugin parallelize_plugins[] =
 {
-  PARALLELIZE_GENERATOR(LL_CONTEXT_LOG),
-  PARALLELIZE_GENERATOR(LL_CONTEXT_SOURCE),
-  PARALLELIZE_GENERATOR(LL_CONTEXT_DESTINATION),
-  PARALLELIZE_GENERATOR(LL_CONTEXT_PARSER),
-  PARALLELIZE_GENERATOR(LL_CONTEXT_REWRITE),
+  GENERATOR(LL_CONTEXT_LOG, parallelize),
+  GENERATOR(LL_CONTEXT_SOURCE, parallelize),
+  GENERATOR(LL_CONTEXT_DESTINATION, parallelize),
+  GENERATOR(LL_CONTEXT_PARSER, parallelize),
+  GENERATOR(LL_CONTEXT_REWRITE, parallelize),
   {
     .type = LL_CONTEXT_PARSER,
-    .name = PARALLELIZE_ELEMENT,
+    .name = "parallelize" PARALLELIZE_ELEMENT_SUFFIX,
     .parser = &parallelize_element_parser,
     .free_fn = _free_plugin,
+  },
+  GENERATOR(LL_CONTEXT_LOG, resequence),
+  GENERATOR(LL_CONTEXT_SOURCE, resequence),
+  GENERATOR(LL_CONTEXT_DESTINATION, resequence),
+  GENERATOR(LL_CONTEXT_PARSER, resequence),
+  GENERATOR(LL_CONTEXT_REWRITE, resequence),
+  {
+    .type = LL_CONTEXT_PARSER,
+    .name = "resequence" PARALLELIZE_ELEMENT_SUFFIX,
+    .parser = &resequence_element_parser,
   },
 };
 

@@ -4,6 +4,7 @@
  * Template functions for tests: work that takes time, with or without a processor, and a trace of who did it.
  *
  *   $(test-burn MICROSECONDS)  computes; expands to nothing
+ *   $(test-burn-up-to MICROSECONDS)  the same for a random time, equally likely from zero up to that
  *   $(test-work MICROSECONDS)  sleeps; expands to "THREAD BEGIN END", times in nanoseconds
  *   $(test-hold FILE)          adds a line to FILE and blocks while FILE exists; goes on at once if it does not
  *   $(test-meet COUNT)         blocks until COUNT threads are inside at the same time; expands to how many were
@@ -38,18 +39,37 @@ _nanoseconds(void)
 }
 
 static void
-tf_test_burn(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+_burn(gint64 nanoseconds)
 {
-  *type = LM_VT_STRING;
-  if (argc == 0)
-    return;
+  gint64 end = _nanoseconds() + nanoseconds;
 
-  gint64 end = _nanoseconds() + strtoul(argv[0]->str, NULL, 10) * 1000;
   while (_nanoseconds() < end)
     ;
 }
 
+static void
+tf_test_burn(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc > 0)
+    _burn(strtoul(argv[0]->str, NULL, 10) * 1000);
+}
+
 TEMPLATE_FUNCTION_SIMPLE(tf_test_burn);
+
+static void
+tf_test_burn_up_to(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  static __thread guint seed;
+
+  *type = LM_VT_STRING;
+  if (!seed)
+    seed = _thread_id();
+  if (argc > 0)
+    _burn(strtoul(argv[0]->str, NULL, 10) * 1000 * rand_r(&seed) / RAND_MAX);
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_burn_up_to);
 
 static void
 tf_test_work(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
@@ -130,6 +150,7 @@ TEMPLATE_FUNCTION_SIMPLE(tf_test_meet);
 static Plugin testblock_plugins[] =
 {
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn, "test-burn"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_burn_up_to, "test-burn-up-to"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_work, "test-work"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_hold, "test-hold"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_meet, "test-meet"),

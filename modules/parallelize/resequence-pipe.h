@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RESEQUENCE_PIPE_H_INCLUDED
+#define RESEQUENCE_PIPE_H_INCLUDED 1
+
+#include "logpipe.h"
+
+/* The log path element resequence().  Takes over `location` ("file:line:column"). */
+LogPipe *resequence_pipe_new(gchar *location, GlobalConfig *cfg);
+
+gboolean resequence_pipe_is(const LogPipe *pipe);
+
+/* Some parallelize() stands before it. */
+void resequence_pipe_set_reached(LogPipe *s);
+
+/* What has entered `parallelize` leaves here by the engine's outlet with this number. */
+void resequence_pipe_bind(LogPipe *s, LogPipe *parallelize, guint outlet);
+
+#endif
