@@ -6,6 +6,7 @@
 // by whoever has it, and so is the count of its key.
 
 #include "engine/engine.h"
+#include "engine/monitor.h"
 #include "order-check.hpp"
 
 #include <criterion/criterion.h>
@@ -237,6 +238,7 @@ public:
   run()
   {
     elsewhere_ = std::make_unique<Elsewhere>([this](auto ticket, auto *message) { release(ticket, message); });
+    std::thread watcher([this] { watch(); });
     std::vector<std::thread> sources;
     for (unsigned i = 0; i < traffic_.sources.size(); i++)
       sources.emplace_back([this, i] { bring(i, traffic_.sources[i]); });
@@ -257,7 +259,13 @@ public:
               static_cast<unsigned long long>(published_.load()), static_cast<unsigned long long>(total_));
     elsewhere_.reset();
     stop_workers();
+    finished_ = true;
+    watcher.join();
     check();
+    const ParallelizeEngineCounters totals = counters();
+    cr_assert_eq(totals.entered, total_);
+    cr_assert_eq(totals.processed, total_);
+    cr_assert_eq(totals.waiting, 0);
   }
 
   ParallelizeEngineCounters
@@ -299,6 +307,35 @@ private:
     parallelize_engine_stop(engine_);
     for (Worker &worker : workers_)
       worker.join();
+  }
+
+  // Metrics are read while all others run.
+  void
+  watch()
+  {
+    static constexpr ParallelizeElementDescription element = {.id = "id", .location = "location", .key = "key"};
+    static constexpr ParallelizeMonitorOptions options = {
+      .cores = 1,
+      .key_advice = "",
+      .stuck_ns = UINT64_MAX,
+      .stuck = nullptr,
+      .stuck_no_more = nullptr,
+      .user_data = nullptr,
+    };
+    ParallelizeMonitor *monitor = parallelize_monitor_new(engine_, &options, 0);
+    std::size_t length = 0;
+    while (!finished_)
+      {
+        parallelize_monitor_tick(monitor, 0);
+        parallelize_monitor_report(monitor, &element, 0, [](void *sum, const char *, size_t part)
+        { *static_cast<std::size_t *>(sum) += part; }, &length);
+        const ParallelizeEngineCounters counters = this->counters();
+        cr_assert_leq(counters.in_flight, total_);
+        cr_assert_leq(counters.waiting, total_);
+        std::this_thread::yield();
+      }
+    cr_assert_gt(length, 0);
+    parallelize_monitor_free(monitor);
   }
 
   void
@@ -561,6 +598,7 @@ private:
   ParallelizeEngine *engine_;
   std::vector<Worker> workers_;
   std::vector<std::vector<Message>> messages_;          // of each source
+  std::atomic<bool> finished_{false};
   std::uint64_t total_ = 0;
   unsigned forwarded_[keys] = {};                       // on purpose neither atomic nor locked
   Events progress_;

@@ -54,6 +54,13 @@ constexpr unsigned probe_one_in = 64;       // messages handed over; all of them
 constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
 constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
 
+// By how much `all` exceeds its `part`, which may have been read a little later.
+std::uint64_t
+excess(std::uint64_t all, std::uint64_t part)
+{
+  return all > part ? all - part : 0;
+}
+
 void
 bring_closer(const ParallelizeMessage &message)
 {
@@ -1139,8 +1146,6 @@ parallelize_engine::wake_all()
  * Metrics
  * ------------------------------------------------------------------------ */
 
-// What is subtracted is read before what it is subtracted from, so that no
-// difference is negative.
 ParallelizeEngineCounters
 parallelize_engine::counters() const
 {
@@ -1163,13 +1168,13 @@ parallelize_engine::counters() const
       result.inlined[reason] = inlined_[reason].load(relaxed);
       (reason == PARALLELIZE_INLINE_TOO_CHEAP ? result.forwarded_directly : result.helped) += result.inlined[reason];
     }
-  const std::uint64_t never_handed_over = result.forwarded_directly + result.helped - helped;
+  const std::uint64_t never_handed_over = excess(result.forwarded_directly + result.helped, helped);
   const std::uint64_t handed_over = handed_over_.load(relaxed);
 
   result.entered = handed_over + never_handed_over;
   result.processed = published + never_handed_over;
-  result.in_flight = handed_over - published;
-  result.waiting = handed_over - started;
+  result.in_flight = excess(handed_over, published);
+  result.waiting = excess(handed_over, started);
   result.batches = batches_.load(relaxed);
   result.ordered = ordered_.load(relaxed);
   result.sources_busy_ns = sources_busy_ns_.load(relaxed);
