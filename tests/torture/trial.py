@@ -323,7 +323,7 @@ class Trial:
 
     def _keep_stacks(self):
         """For whoever has to find out: what all threads do, and the counters, or what a core says of it."""
-        (self.folder / "outputs").write_text("".join(f"{output.describe()}\n" for output in self._outputs))
+        (self.folder / "outputs").write_text("".join(f"{output.describe()}\n" for output in (*self._outputs, *self._checks)))
         if self.daemon.running():
             (self.folder / "stats").write_text("".join(f"{name}={number}\n"
                                                        for name, number in self.daemon.stats().items()))

@@ -43,12 +43,14 @@ class Check:
         self._last = {}
         self._jumps = Counter()
         self._torn = 0
+        self._last_torn = ""
         self._repeated = 0
         self._faults = defaultdict(list)
 
     def add(self, line):
         if not traffic.is_whole(line):
             self._torn += 1
+            self._last_torn = line
         message = traffic.parse(line)
         if not message:
             return
@@ -70,6 +72,9 @@ class Check:
     def missing(self, sent):
         """How many of the first messages of each source, so many as `sent` says, have not come yet."""
         return sum(sent[source] for source in sent) - sum(self._seen[source].count(1, 0, sent[source]) for source in sent)
+
+    def describe(self):
+        return f"{self._place}: {self._torn} torn lines, the last one: {self._last_torn[:200]!r}"
 
     def finish(self, sent):
         """Returns the list of faults; `sent`: as for missing()."""
