@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Work that takes time without a processor, from the functional tests' own module."""
+"""Work that takes a given time, from the functional tests' own module."""
 
 import os
 import pathlib
@@ -18,6 +18,11 @@ class Unavailable(Exception):
 def element(milliseconds):
     """A log path element that blocks its thread for so long a message."""
     return f'rewrite {{ set("$(test-work {milliseconds * 1000})" value("work")); }};'
+
+
+def random_element(microseconds):
+    """A log path element that computes for a random time up to that."""
+    return f'rewrite {{ set("$(test-burn-up-to {microseconds})" value("work")); }};'
 
 
 def find_or_build(module_dir, folder):

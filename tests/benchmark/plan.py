@@ -13,8 +13,12 @@ WORKERS = (1, 2, 4)
 DEFAULT_FETCH_LIMIT = 1000
 LARGE_FETCH_LIMIT = 100000
 
+# A path on which every message takes another time, from nothing up to so many CPU microseconds.
+RANDOM_PATH = "random"
+RANDOM_MICROSECONDS = 100
+
 # A very heavy message takes so long that fewer give as good a figure.
-MESSAGES_SHARE = {"very-heavy": 0.25}
+MESSAGES_SHARE = {"very-heavy": 0.25, RANDOM_PATH: 0.25}
 
 BLOCKING_WORKERS = (10, 16, 100)
 BLOCKING_MESSAGES = 1000
@@ -63,6 +67,15 @@ class LatencyRow(Row):
 
 
 @dataclasses.dataclass(frozen=True)
+class ResequenceRow(Row):
+    """With resequence() at the end of the path, against the same without it."""
+
+    @property
+    def name(self):
+        return f"resequence/{super().name}"
+
+
+@dataclasses.dataclass(frozen=True)
 class BlockingRow:
     """Many workers, each message makes one of them wait; timed from first in to last out."""
     workers: int
@@ -83,19 +96,24 @@ LARGE_FETCH_ROWS = [Row("heavy", distribution, 2, LARGE_FETCH_LIMIT)
                     for distribution in DISTRIBUTIONS]
 CEILING_ROWS = [CeilingRow(path) for path in PATHS]
 LATENCY_ROWS = [LatencyRow("heavy", distribution, 2) for distribution in DISTRIBUTIONS]
+RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
+                   for path in (*PATHS, RANDOM_PATH) for distribution in ("round-robin", "uniform")
+                   for workers in WORKERS]
 BLOCKING_ROWS = [BlockingRow(workers) for workers in BLOCKING_WORKERS]
 
 DEFAULT = ("light/round-robin/*", "light/uniform/2", "medium/round-robin/2", "medium/uniform/*",
            "heavy/round-robin/*", "heavy/uniform/*", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
-           "heavy/*/2/fetch-100000", "ceiling/heavy", "latency/*", "blocking/*")
+           "heavy/*/2/fetch-100000", "ceiling/heavy", "latency/*",
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", "heavy/*/2", "ceiling/heavy",
-         "latency/heavy/uniform/2", "blocking/*")
+         "latency/heavy/uniform/2", "resequence/heavy/round-robin/2",
+         "resequence/random/round-robin/2", "blocking/*")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
-    rows = [row for row in ALL_ROWS + LARGE_FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS
+    rows = [row for row in ALL_ROWS + LARGE_FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS + RESEQUENCE_ROWS
             if row.path in path_names]
     if "blocking" in path_names:
         rows += BLOCKING_ROWS
@@ -133,6 +151,7 @@ TARGETS = (
     Target("blocking/10", "seconds", 1.06, False, "seconds"),
     Target("blocking/100", "seconds", 0.14, False, "seconds"),
     Target("*/*/*", "memory_ratio", 1.2, False, "peak memory against off"),
+    Target("resequence/heavy/*/2", "of_without", 0.9, True, "speed against the same without resequence()"),
     Target("heavy/round-robin/2", "of_builtin", 1.2, True, "speed against the built-in"),
     Target("heavy/uniform/2", "of_builtin", 1.2, True, "speed against the built-in"),
     Target("heavy/zipf/2", "of_builtin", 1.2, True, "speed against the built-in"),

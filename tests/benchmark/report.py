@@ -93,6 +93,32 @@ def latency_figures(rate, rounds):
     return values
 
 
+def resequence_figures(rounds):
+    """rounds: a Result each, "without" and "with" resequence()."""
+    ratios = [results["with"].messages_per_second / results["without"].messages_per_second
+              for results in rounds]
+
+    def median(figure):
+        return statistics.median(figure(results["without"], results["with"]) for results in rounds)
+
+    return {
+        "without_rate": median(lambda without, _: without.messages_per_second),
+        "with_rate": median(lambda _, behind: behind.messages_per_second),
+        "of_without": statistics.median(ratios),
+        "of_without_range": _range(ratios),
+        "cpu_ratio": median(lambda without, behind: behind.cpu_seconds / without.cpu_seconds),
+        "memory_of_without": median(lambda without, behind: behind.peak_kib / without.peak_kib),
+        "foreign_load": median(lambda without, behind: max(without.foreign_load, behind.foreign_load)),
+    }
+
+
+def resequence_latency_figures(rounds):
+    """rounds: a Result and a Latency each, "without" and "with" resequence()."""
+    return {f"{variant}_{quantile}": statistics.median(
+        getattr(results[variant][1], quantile) for results in rounds)
+        for variant in ("without", "with") for quantile in ("p50", "p99")}
+
+
 def blocking_figures(row, rounds):
     """rounds: an "on" Result each, and perhaps a "builtin" one."""
     values = {
@@ -121,6 +147,8 @@ BUILTIN_HEADER = ("row", "msg/s", "built-in", "CPU s", "built-in", "MiB", "built
                   "of limit", "built-in", "speed", "min..max", "memory")
 CEILING_HEADER = ("row", "of limit", "min..max", "CPU")
 LATENCY_HEADER = ("row", "messages/s", "element", "p50 ms", "p99 ms", "p99.9 ms", "p99 ratio")
+RESEQUENCE_HEADER = ("row", "without/s", "with/s", "speed", "min..max", "CPU", "memory",
+                     "p50 ms", "with", "p99 ms", "with")
 BLOCKING_HEADER = ("row", "seconds", "ideal", "on MiB", "built-in", "speed")
 
 
@@ -153,6 +181,14 @@ def latency_cells(name, values):
             quantiles = (f"{values[f'{variant}_{quantile}']:.2f}" for quantile in LATENCY_QUANTILES)
             ratio = f"{values['p99_of_builtin']:.2f}" if variant == "on" and "p99_of_builtin" in values else ""
             yield (_marked(name, values), f"{values['rate']:,.0f}", variant, *quantiles, ratio)
+
+
+def resequence_cells(name, values):
+    latencies = (f"{values[f'{variant}_{quantile}']:.2f}" for quantile in ("p50", "p99")
+                 for variant in ("without", "with"))
+    return (_marked(name, values), f"{values['without_rate']:,.0f}", f"{values['with_rate']:,.0f}",
+            f"{values['of_without']:.3f}", _range_text(values["of_without_range"]),
+            f"{values['cpu_ratio']:.2f}", f"{values['memory_of_without']:.2f}", *latencies)
 
 
 def blocking_cells(name, values):

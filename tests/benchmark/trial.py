@@ -102,11 +102,11 @@ class Bench:
     def _daemon(self, config):
         return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
 
-    def file_to_file(self, traffic, element, order, filters, fetch_limit=1000):
+    def file_to_file(self, traffic, element, order, filters, fetch_limit=1000, work=""):
         """The daemon finds a complete file and copies it through the path."""
         output = self._fresh("out")
         config = paths.config(paths.file_source(self._input_of(traffic), WINDOW, fetch_limit),
-                              paths.file_destination(output), WINDOW, element, filters)
+                              paths.file_destination(output), WINDOW, element, filters, work)
         with self._daemon(config) as daemon:
             result = measure(daemon, output, traffic)
         result.faults = traffic.check(output, order)
@@ -128,12 +128,13 @@ class Bench:
         result.faults = traffic.check(output, order)
         return result
 
-    def at_rate(self, traffic, rate, element, order, filters):
+    def at_rate(self, traffic, rate, element, order, filters, work=""):
         """The messages come at a steady rate; returns the Result and the Latency."""
         port = host.free_port()
         with latency.Receiver() as receiver:
             config = paths.config(paths.tcp_source(port, WINDOW),
-                                  paths.tcp_destination(receiver.port), WINDOW, element, filters)
+                                  paths.tcp_destination(receiver.port), WINDOW, element, filters,
+                                  work)
             messages = list(traffic.framed())
             with self._daemon(config) as daemon, _connect_tcp(daemon, port) as sender:
                 meter = Meter(daemon)
