@@ -382,6 +382,16 @@ _take_back(const ParallelizeMessage *message)
 }
 
 static void
+_forward_timed(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
+               const LogPathOptions *path_options)
+{
+  guint64 started = _now(self);
+
+  _forward_directly(self, batch, msg, path_options);
+  parallelize_producer_timed(batch->producer, _now(self) - started);
+}
+
+static void
 _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
 {
   gboolean batches = host_compat_thread_has_batches();
@@ -406,21 +416,13 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 
   if (result == PARALLELIZE_ENQUEUE_FORWARD)
     _forward_directly(self, batch, _take_back(&message), path_options);
+  else if (result == PARALLELIZE_ENQUEUE_FORWARD_TIMED)
+    _forward_timed(self, batch, _take_back(&message), path_options);
   else if (result == PARALLELIZE_ENQUEUED_OUTRUN)
     sched_yield();
 
   if (!batches)
     _close_batch(batch);
-}
-
-static void
-_forward_timed(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
-               const LogPathOptions *path_options)
-{
-  guint64 started = _now(self);
-
-  _forward_directly(self, batch, msg, path_options);
-  parallelize_producer_timed(batch->producer, _now(self) - started);
 }
 
 static void

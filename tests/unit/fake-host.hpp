@@ -634,8 +634,9 @@ FakeSource::enqueue(std::unique_ptr<FakeMessage> message)
   const std::uint32_t flags = message->flags();
   FakeMessage *const handle = message.release();
   const ParallelizeMessage handed_over = {handle, flags, 0};
-  if (parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size()) == PARALLELIZE_ENQUEUE_FORWARD)
-    return forward(std::unique_ptr<FakeMessage>(handle), false);
+  const ParallelizeEnqueue result = parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size());
+  if (result == PARALLELIZE_ENQUEUE_FORWARD || result == PARALLELIZE_ENQUEUE_FORWARD_TIMED)
+    return forward(std::unique_ptr<FakeMessage>(handle), result == PARALLELIZE_ENQUEUE_FORWARD_TIMED);
 
   host_.check((unpublished.empty() && unpublished_copies.empty()) || forwards_itself_,
               name + " helped and did not publish");

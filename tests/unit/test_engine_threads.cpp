@@ -418,9 +418,17 @@ private:
   {
     const std::string key = std::to_string(message.key);
     const ParallelizeMessage handed_over = {&message, 0, 0};
-    if (parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size())
-        == PARALLELIZE_ENQUEUE_FORWARD)
-      return forward_directly(message);
+    switch (parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size()))
+      {
+      case PARALLELIZE_ENQUEUE_FORWARD:
+        return forward_directly(message);
+      case PARALLELIZE_ENQUEUE_FORWARD_TIMED:
+        forward_directly(message);
+        return parallelize_producer_timed(here.producer, message.cost);
+      case PARALLELIZE_ENQUEUED:
+      case PARALLELIZE_ENQUEUED_OUTRUN:
+        break;
+      }
     if (!(here.flags & PARALLELIZE_PRODUCER_BATCHES))
       close();
   }

@@ -272,3 +272,21 @@ Test(report, times_of_slow_messages_are_all_known)
   cr_assert(report.find(R"("processing":{"count":20,"sum":0.02,"p50":0.001,"p90":0.001)") != std::string::npos,
             "%s", report.c_str());
 }
+
+Test(report, times_of_slow_messages_that_the_source_processes_are_known_as_well)
+{
+  ParallelizeEngineOptions crowded = options(1);
+  crowded.prefetch = 5;
+  FakeHost host(crowded);
+  FakeSource &source = host.source();
+  host.start();
+  Watch watch(host);
+  host.cost = 1'000'000;
+  for (unsigned i = 0; i < 100; i++)
+    source.send(std::string(1, static_cast<char>('a' + i % 26)));
+  source.end_batch();
+  host.come_to_rest();
+  cr_assert_gt(host.counters().inlined[PARALLELIZE_INLINE_CROWDED], 0);
+  const std::string report = watch.report();
+  cr_assert(report.find(R"("processing":{"count":100,"sum":0.1,)") != std::string::npos, "%s", report.c_str());
+}

@@ -224,10 +224,23 @@ parallelize_engine::accept(ParallelizeProducer &producer)
   return producer.time_this.pick() ? PARALLELIZE_ACCEPT_FORWARD_TIMED : PARALLELIZE_ACCEPT_FORWARD;
 }
 
-// One of several messages was forwarded directly, and timed.
+// A message that is one of `weight` has been processed.  Any thread.
 void
-parallelize_engine::timed(std::uint64_t nanoseconds)
+parallelize_engine::record_processing(const KeyHead &key, std::uint64_t nanoseconds, unsigned weight)
 {
+  processing_times_.record(nanoseconds, weight);
+  if (options_.keyed)
+    busy_keys_.weigh(key.view(), hash_(key.text, key.length), nanoseconds * weight);
+}
+
+void
+parallelize_engine::timed(ParallelizeProducer &producer, std::uint64_t nanoseconds)
+{
+  if (const unsigned weight = std::exchange(producer.timed_weight, 0))
+    {
+      record_processing(producer.timed_key, nanoseconds, weight);
+      return;
+    }
   cost_.sample(nanoseconds);
   processing_times_.record(nanoseconds, time_one_in);
 }
@@ -239,6 +252,18 @@ parallelize_engine::may_forward(const ParallelizeProducer &producer) const
   const unsigned limit = std::min(max_unpublished, cost_.messages_in(slice_ns));
   const unsigned forwarded = producer.forwarded + producer.from_outlets;
   return limit > forwarded ? limit - forwarded : 0;
+}
+
+// Whether it is of interest how long the message takes that enqueue() leaves to the caller.
+bool
+parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key)
+{
+  const bool all = cost_.slow();
+  if (!all && !producer.probe_this.pick())
+    return false;
+  producer.timed_key.assign(key);
+  producer.timed_weight = all ? 1 : probe_one_in;
+  return true;
 }
 
 // nullptr: the message needs no order.
@@ -421,7 +446,7 @@ parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMess
     {
       watch_for_hot_key(producer, key);
       if (runs_here(producer, *strand))
-        return PARALLELIZE_ENQUEUE_FORWARD;
+        return shall_time(producer, key) ? PARALLELIZE_ENQUEUE_FORWARD_TIMED : PARALLELIZE_ENQUEUE_FORWARD;
       Node *node = producer.nodes.take();
       node->message = message;
       node->key.assign(key);
@@ -631,10 +656,7 @@ parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message,
   const std::uint64_t started = now();
   waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
   forward(runner, probe->message, key);
-  const std::uint64_t took = now() - started;
-  processing_times_.record(took, probe->weight);
-  if (options_.keyed)
-    busy_keys_.weigh(key.view(), hash_(key.text, key.length), took * probe->weight);
+  record_processing(key, now() - started, probe->weight);
 }
 
 void
@@ -1286,7 +1308,7 @@ parallelize_producer_accept(ParallelizeProducer *self)
 void
 parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds)
 {
-  self->engine.timed(nanoseconds);
+  self->engine.timed(*self, nanoseconds);
 }
 
 ParallelizeEnqueue

@@ -151,6 +151,8 @@ typedef enum
 
 /* What to do with the next message.  Producer's thread. */
 ParallelizeAccept parallelize_producer_accept(ParallelizeProducer *self);
+
+/* How long the message took of which this was to be reported.  Producer's thread, before anything else of it is called. */
 void parallelize_producer_timed(ParallelizeProducer *self, uint64_t nanoseconds);
 
 typedef enum
@@ -164,6 +166,8 @@ typedef enum
    * many wait that this thread had better do something itself, and nothing
    * with this key is under way. */
   PARALLELIZE_ENQUEUE_FORWARD,
+  /* The same, and report the time with parallelize_producer_timed(). */
+  PARALLELIZE_ENQUEUE_FORWARD_TIMED,
 } ParallelizeEnqueue;
 
 /*

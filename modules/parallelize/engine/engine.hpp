@@ -125,7 +125,9 @@ struct parallelize_producer
   unsigned flags = 0;
   parallelize::Sampler time_this;   // messages forwarded directly
   parallelize::Sampler watch_this;  // keys
-  parallelize::Sampler probe_this;  // messages handed over
+  parallelize::Sampler probe_this;  // other messages
+  parallelize::KeyHead timed_key;   // of the message that enqueue() wants the time of
+  unsigned timed_weight = 0;        // of so many messages it is one; 0: accept() wants the time
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
   unsigned from_outlets = 0;        // forwarded inside parallelize_producer_return_ticket()
@@ -154,7 +156,7 @@ public:
 
   ParallelizeProducer *open(unsigned flags);
   ParallelizeAccept accept(ParallelizeProducer &producer);
-  void timed(std::uint64_t nanoseconds);
+  void timed(ParallelizeProducer &producer, std::uint64_t nanoseconds);
   ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void flush(ParallelizeProducer &producer) { hand_over(producer); }
   void close(ParallelizeProducer &producer);
@@ -193,11 +195,13 @@ private:
   Strand *strand_of(std::string_view key);
   void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key);
   void probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight);
+  void record_processing(const parallelize::KeyHead &key, std::uint64_t nanoseconds, unsigned weight);
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
   bool more_wait_than_should(const ParallelizeProducer &producer) const;
   bool runs_here(ParallelizeProducer &producer, Strand &strand);
+  bool shall_time(ParallelizeProducer &producer, std::string_view key);
   bool hold(ParallelizeProducer &producer, Strand &strand);
   void release_held(ParallelizeProducer &producer);
   unsigned may_forward(const ParallelizeProducer &producer) const;
