@@ -2,12 +2,15 @@
 """What somebody who chooses the content of messages, and so the keys, can do to the daemon: nothing to speak of."""
 
 import os
+import shutil
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from harness.daemon import Daemon
 from harness.messages import HEAVY, LINES
-from harness.waiting import poll
 
 # one in 16 keys is looked at, and 512 of these make a verdict
 HOT = 15_000
@@ -96,16 +99,23 @@ def test_opens_no_file_and_no_socket(syslog_ng, element):
     assert others == []
 
 
-def test_needs_no_privilege(syslog_ng):
-    """The daemon has given up being root before it starts to work."""
-    if os.geteuid() != 0:
-        pytest.skip("the daemon is not root here anyway")
-    os.chown(syslog_ng.directory, 65534, 65534)
-    for folder in list(syslog_ng.directory.parents)[:-2]:
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    syslog_ng.start(RAW_PATH.replace("KEY", "$MSG"), arguments=("--stderr", "--user=nobody", "--group=nogroup"))
-    status = open(f"/proc/{syslog_ng.pid}/status").read()
-    assert "Uid:\t65534\t65534\t65534\t65534" in status and "CapEff:\t0000000000000000" in status
-    send_datagrams(syslog_ng.path("socket"), b"x", 1000)
-    assert poll(lambda: len(syslog_ng.lines()) == 1000)
+@pytest.mark.skipif(os.geteuid() != 0, reason="the daemon has no privilege here anyway")
+def test_needs_no_privilege(module, test_modules, monkeypatch):
+    """The daemon has become nobody before it loads the module."""
+    # pytest's own folders are root's alone
+    with tempfile.TemporaryDirectory(prefix="parallelize-test-") as folder:
+        folder = Path(folder)
+        shutil.copy(module, folder)
+        shutil.copy(test_modules / "libtestblock.so", folder)
+        os.chown(folder, 65534, 65534)
+        monkeypatch.setenv("PARALLELIZE_MODULE_DIR", str(folder))
+        daemon = Daemon(folder, folder)
+        daemon.start(RAW_PATH.replace("KEY", "$MSG"), arguments=("--stderr", "--user=nobody", "--group=nogroup"))
+        try:
+            status = Path(f"/proc/{daemon.pid}/status").read_text()
+            assert "Uid:\t65534\t65534\t65534\t65534" in status and "CapEff:\t0000000000000000" in status
+            send_datagrams(daemon.path("socket"), b"x", 1000)
+            daemon.wait_for_lines(1000)
+            daemon.stop()
+        finally:
+            daemon.kill()

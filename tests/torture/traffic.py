@@ -40,8 +40,11 @@ class Stream:
         self._works = works
         self._next_in_key = array.array("I", bytes(4 * min(keys, 1000))) if keys <= 1000 else {}
 
-    def messages(self):
+    def messages(self, give_up):
+        """Until all are produced or `give_up` is set."""
         for number in range(self.count):
+            if give_up.is_set():
+                return
             message = self._message(number)
             self.produced = number + 1
             yield message
@@ -82,9 +85,7 @@ class Sender(threading.Thread):
 
     def chunks(self):
         chunk = bytearray()
-        for message in self.stream.messages():
-            if self.give_up.is_set():
-                return
+        for message in self.stream.messages(self.give_up):
             if len(chunk) + len(message) > CHUNK_BYTES and chunk:
                 yield bytes(chunk)
                 chunk.clear()
@@ -135,9 +136,7 @@ class UnixDatagramSender(Sender):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.settimeout(STUCK_SECONDS)
             sender.connect(str(self._path))
-            for message in self.stream.messages():
-                if self.give_up.is_set():
-                    return
+            for message in self.stream.messages(self.give_up):
                 sender.send(message)
 
     def close(self):
@@ -154,9 +153,7 @@ class UdpSender(Sender):
     def send_all(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.connect((LOOPBACK, self._port))
-            for message in self.stream.messages():
-                if self.give_up.is_set():
-                    return
+            for message in self.stream.messages(self.give_up):
                 self._wait_for_room()
                 sender.send(message)
 
