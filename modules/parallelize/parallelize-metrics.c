@@ -34,6 +34,7 @@ static const Metric element_metrics[] =
   { "parallelized_entered_events_total", "entered", OF_ELEMENT(entered) },
   { "parallelized_waiting_events", "waiting", OF_ELEMENT(waiting), .is_gauge = TRUE },
   { "parallelized_in_flight_events", "in_flight", OF_ELEMENT(in_flight), .is_gauge = TRUE },
+  { "parallelized_parked_events", "parked", OF_ELEMENT(parked), .is_gauge = TRUE },
   { "parallelized_handed_over_batches_total", "batches", OF_ELEMENT(batches) },
   { "parallelized_ordered_events_total", "ordered", OF_ELEMENT(ordered) },
   { "parallelized_source_yields_total", "source_yields", OF_ELEMENT(outrun) },

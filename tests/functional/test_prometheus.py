@@ -33,6 +33,7 @@ log {
     source(s_tcp);
     parallelize(workers(4) worker-partition-key("$PROGRAM") id("by-program"));
     rewrite(r_work);
+    resequence();
     destination(d_trace);
     flags(flow-control);
 };

@@ -146,6 +146,20 @@ def test_order_bound(syslog_ng, stream):
     assert found["effective_parallelism"] == pytest.approx(3, abs=0.6)
 
 
+def test_order_bound_by_resequence(syslog_ng, stream):
+    """Now and then a message takes long: a window of messages is processed behind it, and has to wait for it."""
+    config = path("workers(4)", microseconds=400_000).replace("destination(d_trace)", "resequence(); destination(d_trace)")
+    config = config.replace("log-iw-size(20000)", "log-iw-size(1000)")
+    config = config.replace('value(".test.work")', 'value(".test.work") condition("$PROGRAM" eq "k0")')
+    cheap = 'filter { "$(test-burn 20)" eq "" };'
+    syslog_ng.start(config.replace("rewrite(r_work);", f"rewrite(r_work); {cheap}"))
+    with endless(syslog_ng, stream, keys=lambda number: number % 400):
+        found = wait_for_verdict(syslog_ng, "order-bound")
+        assert "resequence()" in found["explanation"]
+        distribution = syslog_ng.element()["distributions"]["resequencing"]
+        assert distribution["max"] > 0.2
+
+
 SLOW_DESTINATION = """
 source s_small {
     network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(3000) max-connections(3));

@@ -173,7 +173,7 @@ Test(verdict, a_window_that_is_too_small)
 {
   Case it({6, 6});
   it.process(1'000);
-  it.to.windows_used_up_inside = 90;
+  it.to.room_used_up_inside = 900;
   it.around.window = 10;
   assert_class(it, Bottleneck::source);
   cr_assert(contains(it.judged().advice, "log-iw-size()"));
@@ -247,6 +247,29 @@ Test(verdict, fewer_keys_than_workers)
   it.keys("one of three", 1.0 / 3, 3);
   assert_class(it, Bottleneck::order);
   cr_assert(contains(it.judged().explanation, "3 keys for 8 workers"));
+}
+
+Test(verdict, messages_that_wait_for_their_turn)
+{
+  Case it({10, 0, 0, 0});
+  it.process(1'000);
+  it.to.room_used_up_inside = 900;
+  it.to.in_flight = 1;
+  assert_class(it, Bottleneck::source);
+  it.to.parked = 99;
+  assert_class(it, Bottleneck::order);
+  cr_assert(contains(it.judged().explanation, "99 messages"));
+  cr_assert(contains(it.judged().explanation, "resequence()"));
+}
+
+Test(verdict, messages_that_have_waited_for_their_turn_for_long)
+{
+  Case it({10, 0, 0, 0});
+  it.to.windows_seen = it.from.windows_seen;
+  it.to.in_flight = 1;
+  it.to.parked = 99;
+  it.to.blocked_inside = true;
+  assert_class(it, Bottleneck::order);
 }
 
 Test(verdict, messages_that_wait_because_they_came_together_are_no_order_problem)

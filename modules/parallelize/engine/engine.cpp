@@ -51,6 +51,7 @@ constexpr std::size_t cache_line = 64;
 constexpr unsigned time_one_in = 8;         // messages forwarded directly
 constexpr unsigned watch_one_in = 16;       // keys
 constexpr unsigned probe_one_in = 64;       // messages handed over; all of them if messages are slow
+constexpr unsigned watch_outlets_one_in = 8;  // messages that come to one; a power of two
 constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
 constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
 
@@ -59,6 +60,14 @@ std::uint64_t
 excess(std::uint64_t all, std::uint64_t part)
 {
   return all > part ? all - part : 0;
+}
+
+// Whether it is watched how long the messages with a ticket wait at outlets.
+// Scattered: what is sampled must not depend on a rhythm of the messages.
+bool
+is_watched(std::uint32_t ticket)
+{
+  return (ticket * 0x9e3779b1u) >> (32 - std::countr_zero(watch_outlets_one_in)) == 0;
 }
 
 void
@@ -394,7 +403,24 @@ parallelize_engine::may_pass(ParallelizeProducer &producer, unsigned outlet, std
   const bool passes = sequencer_->may_pass(outlet, ticket, &producer, taken);
   if (taken)
     hold_outlet(producer, sequencer_->strand(outlet));
+  if (passes && is_watched(ticket))
+    resequencing_times_.record(0, watch_outlets_one_in);
   return passes;
+}
+
+// 0: it is not watched.
+std::uint64_t
+parallelize_engine::arrival_time(const ParallelizeMessage &copy) const
+{
+  return is_watched(copy.ticket) ? std::max<std::uint64_t>(now(), 1) : 0;
+}
+
+// A message that has come to an outlet at `parked_at` is about to leave it.
+void
+parallelize_engine::record_resequencing(std::uint64_t parked_at)
+{
+  if (parked_at)
+    resequencing_times_.record(excess(now(), parked_at), watch_outlets_one_in);
 }
 
 // A worker need not be woken for what this thread has made due.
@@ -430,6 +456,7 @@ parallelize_engine::run_outlets(ParallelizeProducer &producer)
           if (!node)
             break;
           const ParallelizeMessage message = node->message;
+          record_resequencing(node->parked_at);
           sink.give_back(node);
           producer.from_outlets++;
           callbacks_.forward_from_outlet(user_data_, index, &message);
@@ -566,11 +593,14 @@ parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t win
   if (left <= window / 16)
     {
       // Of this source there cannot be more here than there is altogether.
-      const std::uint64_t inside = in_flight_.load(std::memory_order_relaxed) + producer.pending.size();
+      const std::uint64_t parked = sequencer_ ? sequencer_->parked() + sequencer_->released() : 0;
+      const std::uint64_t inside = in_flight_.load(std::memory_order_relaxed) + producer.pending.size() + parked;
       const bool beyond = window - left > 2 * inside;
       state = beyond ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
       (beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside).fetch_add(1, std::memory_order_relaxed);
     }
+  if (state == SourceWindows::used_up_inside)
+    windows_.room_used_up_inside.fetch_add(window, std::memory_order_relaxed);
   windows_.looks.fetch_add(1, std::memory_order_relaxed);
   windows_.last.store(state, std::memory_order_relaxed);
   windows_.last_size.store(window, std::memory_order_relaxed);
@@ -696,6 +726,8 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
         break;
       const ParallelizeMessage message = node->message;
       const KeyHead key = node->key;
+      if (outlet != Sequencer::none)
+        record_resequencing(node->parked_at);
       runner.nodes.give_back(node);
       if (const Node *next = task.strand->next_known())
         bring_closer(next->message);
@@ -1345,7 +1377,7 @@ parallelize_producer_hold_ticket(ParallelizeProducer *self, uint32_t ticket)
 void
 parallelize_runner_arrived(ParallelizeRunner *self, unsigned outlet, const ParallelizeMessage *copy)
 {
-  self->events.arrived(outlet, *copy);
+  self->events.arrived(outlet, *copy, self->engine.arrival_time(*copy));
 }
 
 void

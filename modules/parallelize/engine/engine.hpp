@@ -100,6 +100,7 @@ struct SourceWindows
   std::atomic<std::uint64_t> looks{0};
   std::atomic<std::uint64_t> seen_used_up_inside{0};
   std::atomic<std::uint64_t> seen_used_up_beyond{0};
+  std::atomic<std::uint64_t> room_used_up_inside{0};   // the sum of those windows
   std::atomic<State> last{unknown};
   std::atomic<std::size_t> last_size{0};
 };
@@ -165,7 +166,8 @@ public:
   std::uint32_t take_ticket(ParallelizeProducer &producer);
   void return_ticket(ParallelizeProducer &producer, std::uint32_t ticket);
   bool may_pass(ParallelizeProducer &producer, unsigned outlet, std::uint32_t ticket);
-  void arrived(unsigned outlet, const ParallelizeMessage &copy) { sequencer_->arrived(outlet, copy); }
+  void arrived(unsigned outlet, const ParallelizeMessage &copy) { sequencer_->arrived(outlet, copy, arrival_time(copy)); }
+  std::uint64_t arrival_time(const ParallelizeMessage &copy) const;
   void hold_ticket(std::uint32_t ticket) { sequencer_->hold(ticket); }
   void hold_ticket(Runner &runner, std::uint32_t ticket) { sequencer_->hold(ticket, runner.events); }
   void release_ticket(std::uint32_t ticket);
@@ -178,6 +180,7 @@ public:
   std::uint64_t slice_started(unsigned index) const;
   const ParallelizeEngineOptions &options() const { return options_; }
   const parallelize::SourceWindows &windows() const { return windows_; }
+  const parallelize::Histogram &resequencing_times() const { return resequencing_times_; }
   const parallelize::HotKeys &hot_keys() const { return hot_keys_; }
   const parallelize::HotKeys &busy_keys() const { return busy_keys_; }
   const parallelize::Histogram &waiting_times() const { return waiting_times_; }
@@ -195,6 +198,7 @@ private:
   Strand *strand_of(std::string_view key);
   void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key);
   void probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight);
+  void record_resequencing(std::uint64_t parked_at);
   void record_processing(const parallelize::KeyHead &key, std::uint64_t nanoseconds, unsigned weight);
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
@@ -304,5 +308,6 @@ private:
   // Once a message that is watched
   parallelize::Histogram waiting_times_;
   parallelize::Histogram processing_times_;
+  parallelize::Histogram resequencing_times_;       // from the arrival at an outlet
   parallelize::HotKeys busy_keys_;          // by the time that they take; keys are cut
 };

@@ -103,14 +103,17 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
   result.entered = counters.entered;
   result.processed = counters.processed;
   result.waiting = counters.waiting;
+  result.in_flight = counters.in_flight;
+  result.parked = counters.parked;
   result.ordered = counters.ordered;
   result.too_cheap = counters.inlined[PARALLELIZE_INLINE_TOO_CHEAP];
   result.outrun = counters.outrun;
   result.waited_ns = engine_.waiting_times().sum();
   result.sources_busy_ns = counters.sources_busy_ns;
   result.windows_seen = windows.looks.load(std::memory_order_relaxed);
-  result.windows_used_up_inside = windows.seen_used_up_inside.load(std::memory_order_relaxed);
+  result.room_used_up_inside = windows.room_used_up_inside.load(std::memory_order_relaxed);
   result.windows_used_up_beyond = windows.seen_used_up_beyond.load(std::memory_order_relaxed);
+  result.blocked_inside = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_inside;
   result.blocked_beyond = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_beyond;
   result.cpu_ns = cpu_ns;
   return result;
@@ -237,6 +240,7 @@ parallelize_monitor::write_counters(JsonWriter &json) const
   field("processed", counters.processed);
   field("in_flight", counters.in_flight);
   field("waiting", counters.waiting);
+  field("parked", counters.parked);
   field("batches", counters.batches);
   field("ordered", counters.ordered);
   field("steals", counters.stolen);
@@ -403,6 +407,11 @@ parallelize_monitor::report(const ParallelizeElementDescription &element, std::u
   write_distribution(json, engine_.waiting_times());
   json.name("processing");
   write_distribution(json, engine_.processing_times());
+  if (engine_.options().outlets)
+    {
+      json.name("resequencing");
+      write_distribution(json, engine_.resequencing_times());
+    }
   json.end_object();
   json.name("hot_keys");
   json.begin_object();

@@ -16,7 +16,7 @@ namespace parallelize {
 // The beginning of a key.
 struct KeyHead
 {
-  static constexpr std::size_t capacity = 38;
+  static constexpr std::size_t capacity = 30;
 
   void assign(std::string_view key)
   {

@@ -23,10 +23,12 @@ class SequencerEvents
 public:
   explicit SequencerEvents(SlabPool &slabs) : nodes_(slabs) {}
 
-  // `copy`, which carries its ticket, has come to an outlet.
-  void arrived(unsigned outlet, const ParallelizeMessage &copy)
+  // `copy`, which carries its ticket, has come to an outlet; `time` if it is
+  // watched how long it waits there.
+  void arrived(unsigned outlet, const ParallelizeMessage &copy, std::uint64_t time = 0)
   {
     Node *node = nodes_.take();
+    node->parked_at = time;
     node->message = copy;
     // While it is parked the place where it is parked tells the ticket.
     node->message.ticket = outlet;
@@ -142,10 +144,11 @@ public:
   }
 
   // One message that has come to an outlet.  Any thread.
-  void arrived(unsigned outlet, const ParallelizeMessage &copy)
+  void arrived(unsigned outlet, const ParallelizeMessage &copy, std::uint64_t time = 0)
   {
     std::lock_guard lock(mutex_);
     Node *node = foreign_.take();
+    node->parked_at = time;
     node->message = copy;
     node->message.ticket = outlet;
     park(*node, copy.ticket);

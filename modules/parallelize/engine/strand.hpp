@@ -20,7 +20,8 @@ struct alignas(64) Node
 {
   Node *next;
   ParallelizeMessage message;
-  KeyHead key;
+  std::uint64_t parked_at;      // of an outlet's: since when, if that is watched; else 0
+  KeyHead key;                  // of a key's
 };
 static_assert(sizeof(Node) == 64);
 

@@ -20,15 +20,18 @@ struct Snapshot
   std::uint64_t entered = 0;
   std::uint64_t processed = 0;
   std::uint64_t waiting = 0;            // now
+  std::uint64_t in_flight = 0;          // now; those that wait included
+  std::uint64_t parked = 0;             // now, at a resequence(), for their turn
   std::uint64_t ordered = 0;            // came while one before them on their strand was inside
   std::uint64_t too_cheap = 0;          // processed by the source's thread because a hand-over costs more
   std::uint64_t outrun = 0;             // times that a source gave way because too many waited
   std::uint64_t waited_ns = 0;          // the sum over all messages
   std::uint64_t sources_busy_ns = 0;
   std::uint64_t windows_seen = 0;       // ends of batches
-  std::uint64_t windows_used_up_inside = 0;     // of these: what was sent is still here
-  std::uint64_t windows_used_up_beyond = 0;     // what was sent was forwarded, and is not acknowledged
-  bool blocked_beyond = false;          // the last batch ended so
+  std::uint64_t windows_used_up_beyond = 0;     // of these: what was sent was forwarded, and is not acknowledged
+  std::uint64_t room_used_up_inside = 0;        // messages, of the windows of which all that was sent is still here
+  bool blocked_inside = false;          // the last batch ended so
+  bool blocked_beyond = false;
   std::uint64_t cpu_ns = 0;             // of the process
   std::vector<std::uint64_t> busy_ns;   // each worker
 };
@@ -112,6 +115,8 @@ public:
       destination_bound();
     else if (verdict_.utilization >= saturated)
       worker_bound();
+    else if (limited_by_resequence())
+      resequence_bound();
     else if (limited_by_order())
       held_by_one_key() ? key_bound() : order_bound();
     else if (window_used_up())
@@ -167,22 +172,23 @@ private:
       }
   }
 
-  // Of the batches that ended.
-  double used_up_share(std::uint64_t from, std::uint64_t to) const
-  {
-    const double seen = difference(from_.windows_seen, to_.windows_seen);
-    return seen > 0 ? difference(from, to) / seen : 0;
-  }
-
   bool blocked_by_destination() const
   {
-    if (to_.windows_seen == from_.windows_seen)
+    const double seen = difference(from_.windows_seen, to_.windows_seen);
+    if (seen == 0)
       return to_.blocked_beyond && to_.entered == from_.entered;
     return verdict_.utilization < saturated
-           && used_up_share(from_.windows_used_up_beyond, to_.windows_used_up_beyond) >= half;
+           && difference(from_.windows_used_up_beyond, to_.windows_used_up_beyond) >= half * seen;
   }
 
-  bool window_used_up() const { return used_up_share(from_.windows_used_up_inside, to_.windows_used_up_inside) >= half; }
+  // So often that most messages came through a window that was then used up.
+  bool window_used_up() const
+  {
+    if (to_.windows_seen == from_.windows_seen)
+      return to_.blocked_inside && to_.entered == from_.entered;
+    const double used_up = difference(from_.room_used_up_inside, to_.room_used_up_inside);
+    return used_up > 0 && used_up >= half * difference(from_.entered, to_.entered);
+  }
 
   // Messages wait though there are workers, and each runs as many as order lets it.
   bool limited_by_order() const
@@ -190,6 +196,12 @@ private:
     const bool held_up = verdict_.waiting >= 1 || to_.outrun > from_.outrun || window_used_up();
     return around_.keyed && held_up && scopes_ < workers_ * 0.9
            && verdict_.effective_parallelism >= nearly_saturated * scopes_;
+  }
+
+  // Most of what the windows allow has been processed and waits for its turn.
+  bool limited_by_resequence() const
+  {
+    return window_used_up() && to_.parked > 0 && to_.parked >= to_.in_flight;
   }
 
   // The busiest key stands out among the others.
@@ -235,6 +247,15 @@ private:
                            + std::to_string(to_.busy_ns.size()) + " workers, and those of one key are processed one "
                            + "at a time.";
     verdict_.advice = sentence(around_.key_advice);
+  }
+
+  void resequence_bound()
+  {
+    verdict_.bottleneck = Bottleneck::order;
+    verdict_.explanation = std::to_string(to_.parked) + " messages have been processed and wait at resequence() for "
+                           "an earlier one; the sources' windows are used up, and workers are idle.";
+    verdict_.advice = "Find what makes single messages slow, increase log-iw-size() of the source so that more may wait, "
+                      "or do without resequence() where the order of each key suffices.";
   }
 
   void window_bound()
