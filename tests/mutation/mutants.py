@@ -16,6 +16,7 @@ COMPAT = "modules/parallelize/host-compat.c"
 
 UNIT = ("test_engine", "test_engine_model", "test_engine_threads")
 TSAN = ("tsan test_engine_threads",)
+ASAN = ("asan test_engine", "asan test_engine_threads")
 
 
 @dataclasses.dataclass
@@ -81,7 +82,7 @@ MUTANTS = [
     Mutant("reverse what came while a strand ran", STRAND, "        newest->next = oldest;\n        oldest = newest;",
            "        if (!oldest)\n          oldest = newest;", UNIT),
     Mutant("give nodes back too early", ENGINE, "runner.nodes.give_back(node);", "runner.nodes.give_back(node); runner.nodes.give_back(node);",
-           UNIT),
+           UNIT + ASAN),
     # memory orders
     Mutant("push without release", STRAND, "std::memory_order_acq_rel, std::memory_order_relaxed));\n    return old == idle;",
            "std::memory_order_relaxed, std::memory_order_relaxed));\n    return old == idle;", TSAN),

@@ -65,7 +65,9 @@ class Server:
         self._connections = []
         self._calm = threading.Event()
         self._listener = socket.create_server((LOOPBACK, port), backlog=16)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._closing = False
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
         threading.Thread(target=self.misbehave, daemon=True).start()
 
     def take_lines(self):
@@ -92,6 +94,10 @@ class Server:
                 f"idle for {time.monotonic() - connection.read_at:.1f} s" for connection in self._connections)
 
     def close(self):
+        # not before the thread is gone: it could go on with another file of the same number
+        self._closing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listener.close()
 
     def misbehave(self):
@@ -124,8 +130,8 @@ class Server:
             try:
                 accepted, _ = self._listener.accept()
             except OSError:
-                if self._listener.fileno() < 0:
-                    return      # close()
+                if self._closing:
+                    return
                 continue        # this client has gone already
             connection = _Connection(accepted)
             with self._lock:

@@ -8,6 +8,7 @@ follows.
 """
 
 import array
+import contextlib
 import random
 import re
 import socket
@@ -107,8 +108,13 @@ class ConnectionSender(Sender):
             self._connection.sendall(chunk)
 
     def close(self):
-        if self._connection:
-            self._connection.close()
+        if not self._connection:
+            return
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        # not before the thread is gone: it could go on with another file of the same number
+        self.join()
+        self._connection.close()
 
 
 def tcp_sender(stream, port):

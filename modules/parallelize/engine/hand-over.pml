@@ -456,7 +456,9 @@ inline help(me)
         after_publish(me, held, done, again, sleepers);
         if
 #ifdef MISTAKE_DIRECT_LEAVES
-        :: again -> more = direct; more = false
+        :: again -> more = false
+#elif defined(MISTAKE_HELPER_OUTLIVES_WORKERS)
+        :: again -> more = direct
 #else
         :: again ->
            /* nobody_is_alive() */
