@@ -110,16 +110,46 @@ host_compat_get_lexer_name(CfgLexer *lexer)
  * type, if they have been announced before the configuration is initialized.
  * There are MAIN_LOOP_MAX_WORKER_THREADS ids for the whole daemon; queues check
  * theirs against the size of their array.
+ *
+ * A thread gets the lowest free id and keeps it: I/O threads that have started
+ * after ours live on with high ids when ours are gone.  So what has been
+ * announced once is announced for each later configuration, ours or not.  Else
+ * the I/O threads would have to take the locked path, and under the host's own
+ * parallelize() that is not safe: it would free messages that are in use.
  */
+static struct
+{
+  gint now;                     /* for the configuration that is about to be initialized */
+  gint most;                    /* that any configuration has wanted */
+} announced;
+
+static void
+_announce_again(gint type, gpointer user_data)
+{
+  announced.now = 0;
+  main_loop_worker_allocate_thread_space(announced.most);
+}
+
 void
 host_compat_module_init(void)
 {
+  static gboolean initialized;
+
+  /* the module stays in memory, and is initialized again by each reload */
+  if (initialized)
+    return;
+  initialized = TRUE;
+  register_application_hook(AH_CONFIG_PRE_PRE_INIT, _announce_again, NULL, AHM_RUN_REPEAT);
 }
 
 void
 host_compat_announce_workers(gint count)
 {
-  main_loop_worker_allocate_thread_space(count);
+  announced.now += count;
+  if (announced.now <= announced.most)
+    return;
+  main_loop_worker_allocate_thread_space(announced.now - announced.most);
+  announced.most = announced.now;
 }
 
 static gint
