@@ -11,6 +11,7 @@ import dataclasses
 ENGINE = "modules/parallelize/engine/engine.cpp"
 STRAND = "modules/parallelize/engine/strand.hpp"
 PIPE = "modules/parallelize/parallelize-pipe.c"
+MESSAGE = "modules/parallelize/parallelize-message.c"
 WORKER = "modules/parallelize/parallelize-worker.c"
 COMPAT = "modules/parallelize/host-compat.c"
 
@@ -57,11 +58,11 @@ MUTANTS = [
 """, UNIT),
     Mutant("fall asleep without looking", ENGINE, "if (!run_queue_.empty() || somebody_has_a_group())", "if (false)", UNIT),
     Mutant("a helper leaves what it queues again to nobody", ENGINE,
-           "wake_locked(run_queue_.size() - (on == PARALLELIZE_ON_WORKER), sleepers)",
-           "wake_locked(run_queue_.size() - 1, sleepers), (void) on", UNIT),
+           "wake_locked(tasks - std::min<std::size_t>(tasks, on == PARALLELIZE_ON_WORKER), sleepers)",
+           "wake_locked(tasks - std::min<std::size_t>(tasks, 1), sleepers), (void) on", UNIT),
     Mutant("leave a strand behind when no worker is alive", ENGINE, "          if (nobody_is_alive())\n", "          if (false)\n", UNIT),
-    Mutant("end with messages inside", ENGINE, "open_.load() == 0 && in_flight_.load() == 0)", "open_.load() == 0)", UNIT),
-    Mutant("end while a producer is open", ENGINE, "stopping_.load() && open_.load() == 0 && in_flight_", "stopping_.load() && in_flight_", UNIT),
+    Mutant("end with messages inside", ENGINE, " && in_flight_.load() == 0)\n    {\n      alive_--;", ")\n    {\n      alive_--;", UNIT),
+    Mutant("end while a producer is open", ENGINE, "stopping_.load() && open_.load() == 0 && ", "stopping_.load() && ", UNIT),
     Mutant("the last producer ends silently", ENGINE, "if (open_.fetch_sub(1) == 1 && stopping_.load())",
            "if (open_.fetch_sub(1) == 0 && stopping_.load())", UNIT),
     Mutant("a thief keeps one task too many in its pocket", ENGINE, "thief.loot.move_front(thief.loot.size(), thief.group)",
@@ -101,13 +102,13 @@ MUTANTS = [
     # the host half
     Mutant("drop the clone", PIPE, "  log_msg_make_writable(&msg, path_options);\n", "",
            ("functional test_branches.py", "torture load 8", "torture change 8")),
-    Mutant("acknowledge twice", PIPE, "  host_compat_forward_detached(&self->super, msg, &path_options);\n",
-           "  log_msg_ack(msg, &path_options, AT_PROCESSED);\n  host_compat_forward_detached(&self->super, msg, &path_options);\n",
+    Mutant("acknowledge twice", PIPE, "  host_compat_forward_detached(pipe, msg, path_options);\n",
+           "  log_msg_ack(msg, path_options, AT_PROCESSED);\n  host_compat_forward_detached(pipe, msg, path_options);\n",
            ("functional test_flow_control.py", "torture load 8")),
-    Mutant("never acknowledge", PIPE, "path_options.ack_needed = !!(message->flags & MESSAGE_ACK_NEEDED);",
-           "path_options.ack_needed = FALSE;", ("functional test_flow_control.py", "torture load 8")),
-    Mutant("forget that flow control was asked for", PIPE,
-           "path_options.flow_control_requested = !!(message->flags & MESSAGE_FLOW_CONTROL_REQUESTED);", "",
+    Mutant("never acknowledge", MESSAGE, "path_options->ack_needed = !!(self->flags & MESSAGE_ACK_NEEDED);",
+           "path_options->ack_needed = FALSE;", ("functional test_flow_control.py", "torture load 8")),
+    Mutant("forget that flow control was asked for", MESSAGE,
+           "path_options->flow_control_requested = !!(self->flags & MESSAGE_FLOW_CONTROL_REQUESTED);", "",
            ("functional test_log_path_flags.py", "functional test_messages.py", "functional test_flow_control.py")),
     Mutant("do not publish", PIPE, "  if (host_compat_thread_has_batches())\n    main_loop_worker_invoke_batch_callbacks();",
            "  (void) s;", ("functional test_dispatch.py",)),

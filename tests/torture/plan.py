@@ -107,18 +107,20 @@ class Draw:
         text = "options { stats-level(4); log-msg-size(65536); time-reopen(1); };\n" + COSTS + source + self._destination()
         text += f"log {{\n    {sources}\n    {self._path([] if off else elements)}\n    flags(flow-control);\n}};\n"
         if self.copy:
-            element = self.elements[0] if self.copy == "parallel" and not off else ""
+            element = self._with_resequence(self.elements[0]) if self.copy == "parallel" and not off else ""
             text += f"log {{ {sources} {element} destination(d_copy); flags(flow-control); }};\n"
         return text
 
     def _path(self, elements):
-        behind = "\n    resequence();" if self.resequence else ""
-        path = [f"{element}{behind}" for element in elements]
+        path = [self._with_resequence(element) for element in elements]
         if any(self.burns):
             path.insert(1, "filter(f_burn);")
         if any(self.works):
             path.insert(1, 'if ("$MSGID" ne "0") { rewrite(r_work); };')
         return "\n    ".join([*path, "destination(d_out);"])
+
+    def _with_resequence(self, element):
+        return f"{element} resequence();" if self.resequence else str(element)
 
     def _source(self, index, port):
         part = self.inputs[index]
