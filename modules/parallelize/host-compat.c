@@ -2,6 +2,7 @@
 #include "host-compat.h"
 #include "ack-tracker/ack_tracker.h"
 #include "apphook.h"
+#include "cfg-walker.h"
 #include "logqueue.h"
 #include "logsource.h"
 #include "messages.h"
@@ -352,6 +353,33 @@ host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOption
 #ifdef HOST_HAS_FILTERX
   filterx_eval_set_context(context);
 #endif
+}
+
+static gboolean
+_is_builtin(LogPipe *pipe)
+{
+  return g_list_find_custom(pipe->info, "scheduler", (GCompareFunc) strcmp) != NULL;
+}
+
+gboolean
+host_compat_is_behind_builtin(LogPipe *pipe)
+{
+  GPtrArray *pipes = log_pipe_get_config(pipe)->tree.initialized_pipes;
+  GPtrArray *builtins = g_ptr_array_new();
+  GHashTable *reached, *arcs;
+  gboolean result;
+
+  for (guint i = 0; i < pipes->len; i++)
+    {
+      if (_is_builtin(g_ptr_array_index(pipes, i)))
+        g_ptr_array_add(builtins, g_ptr_array_index(pipes, i));
+    }
+  cfg_walker_get_graph(builtins, &reached, &arcs);
+  result = g_hash_table_contains(reached, pipe);
+  g_hash_table_unref(arcs);
+  g_hash_table_unref(reached);
+  g_ptr_array_free(builtins, TRUE);
+  return result;
 }
 
 static LogSource *

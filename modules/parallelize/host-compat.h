@@ -72,6 +72,13 @@ void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
 void host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options);
 
 /*
+ * Whether messages reach the pipe from the host's own parallelize().  It keeps
+ * counts of the message that it forwards on its thread for so long: nobody else
+ * may get that message before.  Main thread, of a compiled configuration.
+ */
+gboolean host_compat_is_behind_builtin(LogPipe *pipe);
+
+/*
  * The flow-control window of the connection that `msg` came from: messages
  * that may be unacknowledged at the same time, with dynamic-window-size() at
  * the very most.  0: unknown.  Only before the message is acknowledged.

@@ -552,10 +552,17 @@ _init(LogPipe *s)
 }
 
 static gboolean
-_announce_workers(LogPipe *s)
+_pre_config_init(LogPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
 
+  if (self->worker_count && host_compat_is_behind_builtin(s))
+    {
+      msg_warning("WARNING: parallelize() is off, since it stands behind builtin-parallelize(), "
+                  "whose messages cannot be handed on",
+                  _tag_id(self), _tag_location(self));
+      self->worker_count = 0;
+    }
   host_compat_announce_workers(self->worker_count);
   return TRUE;
 }
@@ -696,6 +703,6 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
     self->key = _compile_key(options->partition_key, cfg);
   self->worker_count = parallelize_options_get_workers(options);
   host_compat_mark_border(&self->super);
-  host_compat_set_config_methods(&self->super, _announce_workers, _post_config_init);
+  host_compat_set_config_methods(&self->super, _pre_config_init, _post_config_init);
   return &self->super;
 }

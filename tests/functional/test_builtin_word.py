@@ -4,6 +4,8 @@ Where the host has a parallelize() of its own, an @module line in the configurat
 the host's own is builtin-parallelize(). Without that line nothing changes.
 """
 
+import re
+
 import pytest
 
 from harness import environment
@@ -69,22 +71,40 @@ def test_without_the_line_our_options_are_unknown(syslog_ng):
     assert syslog_ng.check_syntax("log { parallelize(prefetch(100)); };").returncode == 0
 
 
+IS_OFF = r"WARNING: parallelize\(\) is off, since it stands behind builtin-parallelize\(\)"
+
+# Paths, and how many of their elements of ours may do something: behind the host's own, none may.
 BOTH = {
-    "ours first": "parallelize(OPTIONS); builtin-parallelize(OPTIONS);",
-    "the host's first": "builtin-parallelize(OPTIONS); parallelize(OPTIONS);",
-    "with an underscore": "builtin_parallelize(OPTIONS); parallelize(OPTIONS); builtin_parallelize(OPTIONS);",
-    "in a junction": """
+    "ours first": ("parallelize(OPTIONS); builtin-parallelize(OPTIONS);", 1),
+    "the host's first": ("builtin-parallelize(OPTIONS); parallelize(OPTIONS);", 0),
+    "the host's between": ("parallelize(OPTIONS); builtin_parallelize(OPTIONS); parallelize(OPTIONS);", 1),
+    "far behind the host's": ("builtin-parallelize(OPTIONS); rewrite(r_x); if { parallelize(OPTIONS); };", 0),
+    "in a junction": (
+        """
         junction {
             channel { filter { program("k[0-4]"); }; builtin-parallelize(OPTIONS); flags(final); };
             channel { parallelize(OPTIONS); };
         };
         """,
-    "in an if": 'if (program("k[0-4]")) { builtin-parallelize(OPTIONS); } else { parallelize(OPTIONS); };',
-    "in a channel in a rewrite": "rewrite { channel { builtin-parallelize(OPTIONS); parallelize(OPTIONS); }; };",
-    "in a channel in a parser": "parser { channel { builtin-parallelize(OPTIONS); parallelize(OPTIONS); }; };",
-    "in blocks of the user": "by_builtin(); by_module();",
+        1,
+    ),
+    "behind a junction": (
+        """
+        junction {
+            channel { filter { program("k[0-4]"); }; builtin-parallelize(OPTIONS); flags(final); };
+            channel { rewrite(r_x); };
+        };
+        parallelize(OPTIONS);
+        """,
+        0,
+    ),
+    "in an if": ('if (program("k[0-4]")) { builtin-parallelize(OPTIONS); } else { parallelize(OPTIONS); };', 1),
+    "in a channel in a rewrite": ("rewrite { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 1),
+    "in a channel in a parser": ("parser { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 1),
+    "in blocks of the user": ("by_module(); by_builtin();", 1),
 }
 BLOCKS = """
+rewrite r_x { set("x" value(".test.x")); };
 block log by_builtin() { builtin-parallelize(OPTIONS); };
 block log by_module() { parallelize(OPTIONS); };
 """
@@ -93,10 +113,13 @@ block log by_module() { parallelize(OPTIONS); };
 @NEEDS_A_BUILTIN
 @pytest.mark.parametrize("both", BOTH)
 def test_both_in_one_configuration(syslog_ng, both):
-    config = BLOCKS + "log { source(s_tcp); " + BOTH[both] + " destination(d_lines); flags(flow-control); };"
+    path, working = BOTH[both]
+    ours = len(re.findall(r"\bparallelize|by_module", path.replace("builtin-", "builtin_")))
+    config = BLOCKS + "log { source(s_tcp); " + path + " destination(d_lines); flags(flow-control); };"
     start(syslog_ng, True, TCP_SOURCE + LINES + config.replace("OPTIONS", 'partitions(2) partition-key("$PROGRAM")'))
-    assert len(syslog_ng.logged(STARTED)) == 1
-    check_messages(syslog_ng)
+    assert len(syslog_ng.logged(STARTED)) == working
+    assert len(syslog_ng.logged(IS_OFF)) == ours - working
+    check_messages(syslog_ng, 5000)
 
 
 @NEEDS_A_BUILTIN
@@ -201,4 +224,6 @@ def test_word_changes_hands_under_load(syslog_ng, stream):
 
     syslog_ng.wait_for(lambda: len(lines("later")) == 1000, "the later messages")
     check_order(lines("later"), later.sent)
-    assert len(lines("k")) == len(set(lines("k"))) <= stream.total()
+    syslog_ng.stop()
+    earlier = lines("k")
+    assert len(earlier) == len(set(earlier)) <= stream.total()

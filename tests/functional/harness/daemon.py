@@ -2,6 +2,7 @@
 """A private syslog-ng: everything it writes stays in a directory of its own."""
 
 import json
+import contextlib
 import re
 import signal
 import socket
@@ -221,8 +222,11 @@ class Daemon:
 
     def thread_names(self):
         """The names of all threads, by thread id."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()
-        return {int(task.name): (task / "comm").read_text().strip() for task in tasks}
+        names = {}
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                names[int(task.name)] = (task / "comm").read_text().strip()
+        return names
 
     # what it writes
 
