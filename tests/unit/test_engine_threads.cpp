@@ -324,7 +324,7 @@ private:
     };
     ParallelizeMonitor *monitor = parallelize_monitor_new(engine_, &options, 0);
     std::size_t length = 0;
-    while (!finished_)
+    do
       {
         parallelize_monitor_tick(monitor, 0);
         parallelize_monitor_report(monitor, &element, 0, [](void *sum, const char *, size_t part)
@@ -334,6 +334,7 @@ private:
         cr_assert_leq(counters.waiting, total_);
         std::this_thread::yield();
       }
+    while (!finished_);
     cr_assert_gt(length, 0);
     parallelize_monitor_free(monitor);
   }
@@ -381,7 +382,7 @@ private:
     pauses_begun_.wait_for(number * sources);
 
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (counters().in_flight && !left_behind_)
+    while (counters().in_flight + counters().released && !left_behind_)
       {
         std::this_thread::yield();
         if (std::chrono::steady_clock::now() > deadline)
@@ -742,7 +743,7 @@ with_outlets(ParallelizeEngineOptions options, bool has_key)
 
 Test(resequence_threads, without_keys)
 {
-  Daemon daemon(with_outlets(keyed(3), false), {.hot_percent = 0, .costs = {medium}});
+  Daemon daemon(with_outlets(keyed(3), false), {.hot_percent = 0, .costs = {medium}, .pauses = true});
   daemon.run();
 }
 
@@ -754,13 +755,13 @@ Test(resequence_threads, many_keys)
 
 Test(resequence_threads, cheap_messages)
 {
-  Daemon daemon(with_outlets(keyed(2), false), {.hot_percent = 0, .costs = {cheap}});
+  Daemon daemon(with_outlets(keyed(2), false), {.hot_percent = 0, .costs = {cheap}, .pauses = true});
   daemon.run();
 }
 
 Test(resequence_threads, cheap_messages_with_keys)
 {
-  Daemon daemon(with_outlets(keyed(2), true), {.hot_percent = 20, .costs = {cheap}});
+  Daemon daemon(with_outlets(keyed(2), true), {.hot_percent = 20, .costs = {cheap}, .pauses = true});
   daemon.run();
 }
 
@@ -787,6 +788,6 @@ Test(resequence_threads, helpers_that_outlive_the_workers)
   options.batch_size = 1;
   options.quantum = 2;
   options.prefetch = 1;
-  Daemon daemon(options, {.hot_percent = 100, .costs = {medium}});
+  Daemon daemon(options, {.hot_percent = 100, .costs = {medium}, .pauses = true});
   daemon.run();
 }

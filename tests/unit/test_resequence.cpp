@@ -230,8 +230,25 @@ Test(resequence, an_outlet_is_published_before_another_worker_runs_it)
   host.check_all_published();
 }
 
-// However long it takes behind resequence(), what is due is published every now and then, and other keys get a turn.
+// However long it takes behind resequence(), what is due is published every now and then.
 Test(resequence, an_outlet_with_a_backlog_is_run_in_slices)
+{
+  FakeHost host(round_robin(1));
+  FakeSource &source = host.source();
+  host.start();
+  host.cost_behind_outlets = 100'000;
+  wait_behind_a_held_ticket(host, source, 500);
+  std::size_t most = 0;
+  host.on_publish = [&](FakeThread &thread) { most = std::max(most, thread.unpublished_copies.size()); };
+  host.finish(0);
+  host.run_until_quiet();
+
+  cr_assert_gt(most, 0);
+  cr_assert_leq(most, 100);
+  cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 501));
+}
+
+Test(resequence, an_outlet_with_a_backlog_is_run_in_quanta)
 {
   ParallelizeEngineOptions options = round_robin(1);
   options.quantum = 50;
@@ -248,6 +265,26 @@ Test(resequence, an_outlet_with_a_backlog_is_run_in_slices)
   cr_assert_leq(published, 50);
   host.run_until_quiet();
   cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 501));
+  host.check_all_published();
+}
+
+// The worker is about to fall asleep, and looks again.
+Test(resequence, an_outlet_that_becomes_due_meanwhile_is_not_forgotten)
+{
+  FakeHost host(round_robin(1));
+  FakeSource &source = host.source();
+  host.start();
+  wait_behind_a_held_ticket(host, source, 1);
+  host.on_publish = [&](FakeThread &thread)
+  {
+    if (&thread == &host.worker(0) && host.going_on())
+      host.finish(0);
+  };
+  source.send("a");
+  source.end_batch();
+  host.run_until_quiet();
+
+  cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 2));
   host.check_all_published();
 }
 
