@@ -157,6 +157,8 @@ class Trial:
     def start(self, elements=None):
         if elements is not None:
             self._elements = elements
+        if "starts" in self._counts:
+            self._host_repeats()
         self.count("starts")
         self.daemon.start(self.configuration(), **self.drawn.scenario.start_arguments(self))
 
@@ -206,7 +208,8 @@ class Trial:
     def _host_repeats(self):
         """
         Each time a network destination is initialized again, the host sends once more what was not quite written, and
-        a file source reads again what still waits in the destination's queue; without the element it does so as well.
+        a file source reads again from the oldest message that has not been acknowledged: what still waits in the
+        destination's queue, and what has overtaken that.
         """
         if self.drawn.output not in outputs.SERVERS:
             return

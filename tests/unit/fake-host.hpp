@@ -570,7 +570,7 @@ FakeSource::copies_for(const std::vector<unsigned> &outlets)
   std::vector<std::unique_ptr<FakeCopy>> copies;
   for (const unsigned outlet : outlets)
     copies.push_back(
-      std::make_unique<FakeCopy>(index_, outlet, host_.outlet_order_.sent(index_, FakeCopy::stream(outlet))));
+      std::make_unique<FakeCopy>(FakeCopy{index_, outlet, host_.outlet_order_.sent(index_, FakeCopy::stream(outlet))}));
   return copies;
 }
 
