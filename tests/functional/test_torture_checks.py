@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What decides about a torture trial fails when it should: on loss, duplication, reordering and broken lines."""
+
+import sys
+
+import pytest
+
+from harness.environment import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "tests/torture"))
+
+from verdict import Check, Promise  # noqa: E402
+
+# "SOURCE/KEY NUMBER NUMBER-IN-KEY FILLING-SIZE FILLING"
+RIGHT = ["s0/k1 0 0 1 x", "s1/k1 0 0 0 ", "s0/k2 1 0 0 ", "s0/k1 2 1 2 xx", "s0/ 3 0 0 "]
+SENT = {"s0": 4, "s1": 1}
+WRONG = {
+    "loss": RIGHT[1:],
+    "loss of the last": RIGHT[:4],
+    "loss of a whole source": [line for line in RIGHT if not line.startswith("s1")],
+    "duplicate": [*RIGHT, RIGHT[0]],
+    "duplicate never sent": [*RIGHT, "s0/k9 4 0 0 "],
+    "order": [RIGHT[3], *RIGHT[:3], RIGHT[4]],
+    "torn": ["s0/k1 0 0 2 x", *RIGHT],
+}
+
+
+def faults(lines, sent=SENT, **promise):
+    check = Check(Promise(**promise), SENT, "out")
+    for line in lines:
+        check.add(line)
+    return {fault.kind for fault in check.finish(sent)}
+
+
+def test_right_lines_pass():
+    assert faults(RIGHT) == set()
+    assert faults(RIGHT, order="total") == set()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_lines_are_found(name):
+    assert name.split()[0] in faults(WRONG[name])
+
+
+def test_total_order_is_stricter():
+    other_keys_first = [RIGHT[2], RIGHT[0], RIGHT[1], RIGHT[3], RIGHT[4]]
+    assert faults(other_keys_first) == set()
+    assert faults(other_keys_first, order="total") == {"order"}
+
+
+def test_a_kill_allows_to_begin_again_and_no_gap():
+    assert faults([*RIGHT[:4], *RIGHT], kills=1) == set()
+    assert faults([*RIGHT[:4], *RIGHT[:4], *RIGHT], kills=1) == {"order"}
+    assert faults([RIGHT[0], RIGHT[2], RIGHT[1], RIGHT[4]], kills=1) == {"loss"}
+
+
+def test_repeats_are_counted():
+    assert faults([*RIGHT, RIGHT[0]], repeats=1) == set()
+    assert "duplicate" in faults([*RIGHT, RIGHT[0], RIGHT[1]], repeats=1)
+    assert faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replayed={"s0"}) == set()
+
+
+def test_a_tail_may_miss_and_nothing_in_front_of_it():
+    assert faults(RIGHT[:3], tail_may_miss={"s0"}) == set()
+    assert faults([RIGHT[1], RIGHT[3], RIGHT[4]], tail_may_miss={"s0"}) >= {"loss"}
