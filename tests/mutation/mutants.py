@@ -12,9 +12,14 @@ ENGINE = "modules/parallelize/engine/engine.cpp"
 STRAND = "modules/parallelize/engine/strand.hpp"
 PIPE = "modules/parallelize/parallelize-pipe.c"
 MESSAGE = "modules/parallelize/parallelize-message.c"
+SEQUENCER = "modules/parallelize/engine/sequencer.hpp"
+TICKET = "modules/parallelize/parallelize-ticket.c"
+RESEQUENCE = "modules/parallelize/resequence-pipe.c"
+BINDING = "modules/parallelize/resequence-binding.c"
 WORKER = "modules/parallelize/parallelize-worker.c"
 COMPAT = "modules/parallelize/host-compat.c"
 
+RESEQUENCED = ("test_resequence", "test_engine_model", "test_engine_threads")
 UNIT = ("test_engine", "test_engine_model", "test_engine_threads")
 TSAN = ("tsan test_engine_threads",)
 ASAN = ("asan test_engine", "asan test_engine_threads")
@@ -99,6 +104,66 @@ MUTANTS = [
 """, """\
     return false;
 """, TSAN),
+    # the engine with outlets
+    Mutant("release an outlet before what it forwarded is published", ENGINE, """\
+  if (!runner.events.empty())
+    resequence(runner);
+
+""", """\
+  if (!runner.events.empty())
+    {
+      resequence(runner);
+      give_up(std::exchange(runner.held, nullptr), runner.on);
+    }
+
+""", RESEQUENCED),
+    Mutant("tickets in another order than messages are forwarded in", ENGINE,
+           "  hand_over(producer);\n  return sequencer_->issue(1);", "  (void) producer;\n  return sequencer_->issue(1);",
+           RESEQUENCED),
+    Mutant("a held ticket is done when it was forwarded", SEQUENCER, "    if (std::exchange(page.more_ends[slot], false))\n      return;\n",
+           "    if (std::exchange(page.more_ends[slot], false))\n      page.more_ends[slot] = false;\n"
+           "    else if (page.done[slot])\n      return;\n", RESEQUENCED),
+    Mutant("what came before the hold comes later", SEQUENCER, """\
+    std::lock_guard lock(mutex_);
+    park_all(events);
+    entry_of(ticket)""", """\
+    std::lock_guard lock(mutex_);
+    (void) events;
+    entry_of(ticket)""", RESEQUENCED),
+    Mutant("pass while others wait in the outlet", SEQUENCER, "      return strand.quiet();", "      return true;", RESEQUENCED),
+    Mutant("pass before an earlier copy", SEQUENCER, "    if (anything_parked_at_head())\n      return false;\n", "", RESEQUENCED),
+    Mutant("copies in the opposite order", SEQUENCER, """\
+    while (*end)
+      end = &(*end)->next;
+    *end = &node;
+    node.next = nullptr;
+""", """\
+    node.next = *end;
+    *end = &node;
+""", RESEQUENCED),
+    Mutant("throw a page away in which something is parked", SEQUENCER, "if (++page.done_count == page_tickets && !page.anything_parked)",
+           "if (++page.done_count == page_tickets)", RESEQUENCED),
+    Mutant("end with what was released inside", SEQUENCER, "head_.load() == issued_.load() && released_.load() == 0",
+           "head_.load() == issued_.load()", RESEQUENCED),
+    Mutant("end with a ticket that is held", ENGINE, "open_.load() == 0 && (!sequencer_ || sequencer_->idle()) &&",
+           "open_.load() == 0 &&", RESEQUENCED),
+    Mutant("the last ticket ends silently", ENGINE, "if (stopping_.load() && sequencer_->idle())", "if (false)", RESEQUENCED),
+    Mutant("leave outlets to workers that have ended", ENGINE, "  if (!somebody_is_alive)\n    run_scheduled_outlets();",
+           "  (void) somebody_is_alive;", RESEQUENCED),
+    Mutant("fall asleep with an outlet in the queue", ENGINE, "  if (!outlet_queue_.empty())\n    return false;\n  if (!solo_)",
+           "  if (!solo_)", RESEQUENCED),
+    Mutant("what is parked stops the workers", ENGINE, "&& in_flight_.load(std::memory_order_relaxed) + producer.pending.size() > options_.prefetch",
+           "&& in_flight_.load(std::memory_order_relaxed) + producer.pending.size()\n"
+           "                + (sequencer_ ? sequencer_->parked() : 0) > options_.prefetch", RESEQUENCED),
+    Mutant("run an outlet to its end, however long that takes", ENGINE, "      if (slice_is_over(runner))\n        break;\n    }\n  task.strand->next",
+           "      if (outlet == Sequencer::none && slice_is_over(runner))\n        break;\n    }\n  task.strand->next", RESEQUENCED),
+    Mutant("park without a lock", SEQUENCER, """\
+    std::lock_guard lock(mutex_);
+    park_all(events);
+    for (""", """\
+    park_all(events);
+    std::lock_guard lock(mutex_);
+    for (""", TSAN),
     # the host half
     Mutant("drop the clone", PIPE, "  log_msg_make_writable(&msg, path_options);\n", "",
            ("functional test_branches.py", "torture load 8", "torture change 8")),
@@ -132,6 +197,20 @@ MUTANTS = [
            "  detached.flow_control_requested = path_options->flow_control_requested;",
            "  detached.flow_control_requested = path_options->flow_control_requested;\n  detached.matched = path_options->matched;",
            ("functional test_log_path_flags.py",)),
+    Mutant("forget the tickets of a message that goes on elsewhere", PIPE,
+           "parallelize_ticket_hold(parallelize_ticket_current()));", "NULL);", ("functional test_resequence.py",)),
+    Mutant("take the tickets of the message that is interrupted", PIPE,
+           "  ParallelizeTicket *before = parallelize_ticket_enter(ticket);",
+           "  ParallelizeTicket *before = parallelize_ticket_enter(ticket ? ticket : parallelize_ticket_current());",
+           ("functional test_resequence.py",)),
+    Mutant("forget the outer tickets at an inner resequence()", RESEQUENCE, "parallelize_ticket_hold(ticket->outer));", "NULL);",
+           ("functional test_resequence.py",)),
+    Mutant("never release a held ticket", TICKET, "      parallelize_engine_release_ticket(held->engine, held->number);", "",
+           ("functional test_resequence.py",)),
+    Mutant("park a message that others hold", RESEQUENCE, "  log_msg_make_writable(&msg, path_options);\n", "",
+           ("functional test_resequence.py",)),
+    Mutant("every resequence() belongs to every parallelize() before it", BINDING, "if (step.open == 0)", "if (step.open != CLOSED)",
+           ("functional test_resequence.py",)),
     Mutant("print a key as it is", PIPE, "gchar *printable = g_strescape(unescaped, NULL);", "gchar *printable = g_strdup(unescaped);",
            ("functional test_security.py",)),
 ]
