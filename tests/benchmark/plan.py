@@ -107,8 +107,7 @@ DEFAULT = ("light/round-robin/*", "light/uniform/2", "medium/round-robin/2", "me
            "heavy/*/2/fetch-100000", "ceiling/heavy", "latency/*",
            "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", "heavy/*/2", "ceiling/heavy",
-         "latency/heavy/uniform/2", "resequence/heavy/round-robin/2",
-         "resequence/random/round-robin/2", "blocking/*")
+         "latency/heavy/uniform/2", "blocking/*")
 
 
 def select(patterns, path_names):
