@@ -102,7 +102,7 @@ _init(LogPipe *s)
                 evt_tag_str("location", self->location));
       return FALSE;
     }
-  s->queue = self->bindings->len ? _queue : NULL;
+  s->queue = self->bindings->len ? _queue : log_pipe_forward_msg;
   return TRUE;
 }
 
