@@ -77,6 +77,9 @@ _message_id(gpointer user_data, const ParallelizeMessage *message)
   return parallelize_message_peek(message)->rcptid;
 }
 
+/* how many calls of _forward_from() are on this thread's stack */
+static __thread guint running;
+
 static void
 _forward_from(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options, ParallelizeTicket *ticket)
 {
@@ -90,7 +93,9 @@ _forward_from(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options
    * disk-buffer or the locked path of a memory queue hand a message on at once. */
   msg_set_context(msg);
   scratch_buffers_mark(&mark);
+  running++;
   host_compat_forward_detached(pipe, msg, path_options);
+  running--;
   scratch_buffers_reclaim_marked(mark);
   msg_set_context(NULL);
   parallelize_ticket_enter(before);
@@ -271,6 +276,9 @@ static ParallelizeBatch *
 _open_batch(ParallelizePipe *self, LogMessage *msg)
 {
   gboolean batches = host_compat_thread_has_batches();
+  /* Whoever runs strands of another parallelize() may be busy for long with messages that have not come to us, and
+   * would keep the outlets of one that has. */
+  gboolean forwards = batches && !(_has_outlets(self) && running);
   /* an internal message must not lend its context to others */
   gboolean helps = !main_loop_is_main_thread() && !(msg->flags & LF_INTERNAL);
   ParallelizeBatch *batch = g_slice_new0(ParallelizeBatch);
@@ -281,7 +289,7 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
   batch->pipe = self;
   batch->source = host_compat_get_batch_source(msg);
   batch->producer = parallelize_producer_open(self->engine,
-                                              (batches ? PARALLELIZE_PRODUCER_BATCHES : 0)
+                                              (forwards ? PARALLELIZE_PRODUCER_BATCHES : 0)
                                               | (helps ? PARALLELIZE_PRODUCER_HELPS : 0));
   worker_batch_callback_init(&batch->finished);
   batch->finished.func = _batch_finished;

@@ -72,7 +72,8 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
 
   while (ticket && !(binding = _find_binding(self, ticket)))
     ticket = ticket->outer;
-  if (!ticket)
+  /* One that a parser has made waits for nobody: no window bounds how many of them there are. */
+  if (!ticket || !path_options->ack_needed)
     {
       log_pipe_forward_msg(s, msg, path_options);
       return;

@@ -58,6 +58,11 @@ def no_message_is_left(daemon):
     return daemon.counter("global;msg_allocated_bytes;") == 0
 
 
+def parked(daemon):
+    """How many messages wait at resequence()."""
+    return daemon.element()["counters"]["parked"]
+
+
 def run(daemon, stream, config, keys=None, wanted=None, name="out"):
     keys = in_turn(10, COUNT) if keys is None else keys
     wanted = expected(keys) if wanted is None else wanted
@@ -290,6 +295,82 @@ def test_a_stateful_parser_that_makes_messages(syslog_ng, stream):
     assert sorted(line for line in lines if line.startswith("group")) == [f"group k{key}" for key in range(10)]
 
 
+@pytest.mark.asan
+def test_a_parser_that_rejects_messages(syslog_ng, stream):
+    keys = in_turn(10, COUNT)
+    run(
+        syslog_ng,
+        stream,
+        path("""
+            parallelize(workers(3));
+            filter(f_random);
+            parser { regexp-parser(patterns("(?<digit>[369])$") prefix(".test.")); };
+            resequence();
+        """),
+        keys,
+        expected(keys, lambda key, number: number % 10 in (3, 6, 9)),
+    )
+
+
+def swallowing_path(held, timeout, trigger=""):
+    path = SWALLOWING_PATH.replace("HELD", held)
+    return LINES + path.replace("TIMEOUT", str(timeout)).replace("TRIGGER", trigger)
+
+
+SWALLOWING_PATH = """
+source s_small {
+    network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-iw-size(1000) max-connections(1));
+};
+filter f_hold { "$(if ('$PROGRAM $MSG' eq 'HELD') $(test-hold `dir`/hold) '')" eq "" };
+parser p_group {
+    grouping-by(
+        key("$PROGRAM $MSG") scope("global") timeout(TIMEOUT) inject-mode("aggregate-only") TRIGGER
+        aggregate(value("MESSAGE" "$MSG") value("PROGRAM" "$PROGRAM"))
+    );
+};
+log {
+    source(s_small);
+    parallelize(workers(3) id("the element"));
+    filter(f_hold);
+    if (program("k[0-4]")) { parser(p_group); };
+    resequence();
+    destination(d_lines);
+    flags(flow-control);
+};
+"""
+
+
+@pytest.mark.asan
+def test_a_parser_that_swallows_messages(syslog_ng, stream):
+    """What has been swallowed is done with; what is made of it belongs to no window, and waits for nobody."""
+    hold = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(swallowing_path(held="k0 0", timeout=60, trigger='trigger("1" eq "1")'))
+    swallowed = in_turn(5, 30_000)
+    waiting = [5 + key for key in in_turn(5, 500)]
+    with hold.held():
+        with BackgroundSender(syslog_ng.port, stream.chunks(swallowed)):
+            syslog_ng.wait_for(hold.waiting, "a message that is held")
+            lines = syslog_ng.wait_for_lines(len(swallowed) - 1)
+            assert parked(syslog_ng) == 0
+            send_tcp(syslog_ng.port, stream.take(waiting))
+            syslog_ng.wait_for(lambda: parked(syslog_ng) == len(waiting), "messages that wait")
+        assert sorted(lines + ["k0 0"]) == sorted(expected(swallowed))
+        assert len(syslog_ng.lines()) == len(lines)
+    lines = syslog_ng.wait_for_lines(len(swallowed) + len(waiting))
+    check_same([line for line in lines if line[:2] >= "k5"], expected(waiting))
+
+
+@pytest.mark.asan
+def test_messages_that_a_parser_makes_on_a_timer(syslog_ng, stream):
+    hold = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(swallowing_path(held="k5 0", timeout=1))
+    with hold.held():
+        send_tcp(syslog_ng.port, stream.take([5] + [1, 2] * 10))
+        syslog_ng.wait_for(hold.waiting, "a message that is held")
+        assert sorted(syslog_ng.wait_for_lines(20)) == sorted(expected([1, 2] * 10))
+    assert syslog_ng.wait_for_lines(21)[20] == "k5 0"
+
+
 def test_messages_of_another_source_pass(syslog_ng):
     """A message that has not come through the parallelize() waits for nobody."""
     hold = Hold(syslog_ng.path("hold"))
@@ -351,6 +432,24 @@ def test_one_slow_message_holds_up_what_comes_later_and_nothing_else(syslog_ng, 
             assert len(syslog_ng.lines()) <= 100
             hold.release()
     check_same(syslog_ng.wait_for_lines(len(keys)), expected(keys))
+
+
+def test_a_slow_message_in_front_of_the_inner_one_of_two(syslog_ng, stream):
+    """It has no ticket of the inner one yet, and its worker keeps nothing that others need."""
+    hold = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(BASE + path("""
+        parallelize(workers(3) prefetch(100000));   # the source's thread does not help: it may not be the one to be held
+        filter { "$(if ('$MSG' eq '3000') $(test-hold `dir`/hold) '')$(test-burn 20)" eq "" };
+        parallelize(workers(2));
+        resequence();
+    """))
+    keys = [0] * 20_000
+    with hold.held():
+        with BackgroundSender(syslog_ng.port, stream.chunks(keys)):
+            syslog_ng.wait_for(hold.waiting, "a message that is held")
+            # what its worker has collected before it in a slice of two milliseconds is still there
+            syslog_ng.wait_for_lines(len(keys) - 200)
+    assert sorted(syslog_ng.wait_for_lines(len(keys))) == sorted(expected(keys))
 
 
 # 4. Composition

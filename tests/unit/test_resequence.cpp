@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -227,6 +228,38 @@ Test(resequence, an_outlet_is_published_before_another_worker_runs_it)
       host.run_until_quiet();
     }
   cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 1000));
+  host.check_all_published();
+}
+
+Test(resequence, a_helper_publishes_what_left_an_outlet_before_it_goes_on)
+{
+  ParallelizeEngineOptions crowded = round_robin(1);
+  crowded.prefetch = 10;
+  FakeHost host(crowded);
+  FakeSource &source = host.source();
+  FakeSource &helper = host.source(PARALLELIZE_PRODUCER_HELPS);
+  host.start();
+  host.cost = 100'000;
+  wait_behind_a_held_ticket(host, source, 5);
+
+  // The only worker is busy when the outlet becomes due.
+  bool busy = false;
+  unsigned helped = 0;
+  host.on_forward = [&](const FakeMessage &message)
+  {
+    if (message.key == "slow" && !std::exchange(busy, true))
+      {
+        host.finish(0);
+        for (int i = 0; i < 40; i++)
+          helper.send("late", to_outlet);
+      }
+    else if (message.key == "late" && helped++ == 0)
+      cr_expect_eq(host.behind_outlet(0).size(), 1 + 5);
+  };
+  source.send("slow", to_outlet);
+  source.end_batch();
+  host.run_until_quiet();
+  cr_expect_gt(helped, 0);
   host.check_all_published();
 }
 

@@ -644,10 +644,12 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
 
   while (more)
     {
-      while (runner.done < options_.quantum && !slice_is_over(runner) && take_one(runner, task))
+      // As a worker does it: messages that take long must not hold up what has left an outlet.
+      while (runner.from_outlets == 0 && runner.done < options_.quantum && !slice_is_over(runner)
+             && take_one(runner, task))
         run_task(runner, task, options_.quantum - runner.done);
       const unsigned done = runner.done - runner.from_outlets;
-      more = runner.done >= options_.quantum || slice_is_over(runner);
+      more = runner.from_outlets > 0 || runner.done >= options_.quantum || slice_is_over(runner);
       any |= runner.done > 0;
       inlined_[reason].fetch_add(done, std::memory_order_relaxed);
       helped_started_.fetch_add(done, std::memory_order_relaxed);

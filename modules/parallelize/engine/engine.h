@@ -131,7 +131,8 @@ ParallelizeRun parallelize_engine_run(ParallelizeEngine *self, unsigned worker);
 /* Flags of parallelize_producer_open() */
 enum
 {
-  PARALLELIZE_PRODUCER_BATCHES = 1,   /* close() will follow soon after the thread's own publish */
+  PARALLELIZE_PRODUCER_BATCHES = 1,   /* close() will follow soon after the thread's own publish: it may be asked to
+                                       * forward messages, and has the strands and outlets of these until then */
   PARALLELIZE_PRODUCER_HELPS = 2,     /* the thread may run strands inside enqueue() */
 };
 
