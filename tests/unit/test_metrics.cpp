@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Distributions, hot keys, the message that a thread is at, and JSON.
 
+#include "engine/counter.hpp"
 #include "engine/histogram.hpp"
 #include "engine/hot-key.hpp"
 #include "engine/json.hpp"
@@ -9,6 +10,7 @@
 #include <criterion/criterion.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -96,6 +98,61 @@ Test(histogram, without_values)
   const Distribution distribution = Histogram().read();
   cr_assert_eq(distribution.count(), 0);
   cr_assert_eq(distribution.quantile(0.5), 0);
+}
+
+/* ------------------------------------------------------------------------
+ * Busy time
+ * ------------------------------------------------------------------------ */
+
+Test(busy_time, grows_while_busy_only)
+{
+  BusyTime busy;
+  std::uint64_t now = 1'000;
+  const auto clock = [&] { return now; };
+  cr_assert_eq(busy.read(clock), 0);
+  busy.start(now);
+  now += 10;
+  cr_assert_eq(busy.read(clock), 10);
+  busy.stop(now += 5);
+  now += 100;
+  cr_assert_eq(busy.read(clock), 15);
+  busy.start(now);
+  cr_assert_eq(busy.read(clock), 15);
+  now += 7;
+  cr_assert_eq(busy.read(clock), 22);
+  busy.stop(now);
+  cr_assert_eq(busy.total(), 22);
+}
+
+// Half of the time it is: the thread starts and stops at each step of the clock.
+Test(busy_time, is_never_read_backwards_or_twice)
+{
+  constexpr std::uint64_t steps = 1'000'000;
+  BusyTime busy;
+  std::atomic<std::uint64_t> clock{1};
+  std::thread worker([&]
+  {
+    for (std::uint64_t i = 0; i < steps; i++)
+      {
+        busy.start(clock.load());
+        clock.fetch_add(1);
+        busy.stop(clock.load());
+        clock.fetch_add(1);
+      }
+  });
+
+  std::uint64_t last = 0;
+  while (clock.load() < 2 * steps)
+    {
+      const std::uint64_t at_least = clock.load() / 2;
+      const std::uint64_t seen = busy.read([&] { return clock.load(); });
+      cr_assert_geq(seen + 1, at_least);
+      cr_assert_leq(last, seen);
+      cr_assert_leq(seen, clock.load());
+      last = seen;
+    }
+  worker.join();
+  cr_assert_eq(busy.total(), steps);
 }
 
 /* ------------------------------------------------------------------------

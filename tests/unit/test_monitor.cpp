@@ -221,6 +221,34 @@ Test(counting, of_busy_and_idle_time)
   cr_assert_eq(host.worker_counters(0).idle_ns, 10 * second);
 }
 
+Test(counting, of_busy_time_goes_on_while_outlets_run)
+{
+  ParallelizeEngineOptions with_outlet = options(1, false);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start_asleep();
+  host.cost = 3 * second;
+  host.cost_behind_outlets = second;
+  std::uint64_t expected = 0;
+  const auto look = [&](std::uint64_t more)
+  {
+    expected += more;
+    const std::uint64_t busy = host.worker_counters(0).busy_ns;
+    cr_assert_eq(busy, expected, "%lu instead of %lu", busy, expected);
+  };
+  host.on_forward = [&](const FakeMessage &) { look(3 * second); };
+  host.on_outlet = [&](const FakeCopy &) { look(second); };
+  for (unsigned i = 0; i < 3; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  host.elapsed += second;
+  look(0);
+  cr_assert_eq(expected, 12 * second);
+}
+
 Test(counting, of_windows)
 {
   FakeHost host(options(1));

@@ -664,7 +664,7 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
       more &= runnable() > until_in_flight;
     }
   helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
-  sources_busy_ns_.fetch_add(counters.busy_ns.get(), std::memory_order_relaxed);
+  sources_busy_ns_.fetch_add(counters.busy.total(), std::memory_order_relaxed);
   return any;
 }
 
@@ -750,7 +750,12 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
 void
 parallelize_engine::start_slice(Runner &runner)
 {
-  runner.counters.slice_started.set(std::max<std::uint64_t>(now(), 1));
+  runner.slice_started = std::max<std::uint64_t>(now(), 1);
+  if (runner.counters.busy_since.get() == 0)
+    {
+      runner.counters.busy.start(runner.slice_started);
+      runner.counters.busy_since.set(runner.slice_started);
+    }
   runner.slice_over = false;
   runner.until_clock = messages_until_clock();
 }
@@ -771,7 +776,7 @@ parallelize_engine::slice_is_over(Runner &runner)
   if (runner.slice_over || (runner.until_clock && --runner.until_clock))
     return runner.slice_over;
   runner.until_clock = messages_until_clock();
-  runner.slice_over = now() - runner.counters.slice_started.get() >= slice_ns
+  runner.slice_over = now() - runner.slice_started >= slice_ns
                       || (runner.done >= messages_per_first_slice && cost_.unsure());
   return runner.slice_over;
 }
@@ -786,14 +791,12 @@ parallelize_engine::resequence(Runner &runner)
   if (!outlets)
     return;
 
-  const std::uint64_t started = runner.counters.slice_started.get();
   start_slice(runner);
   while (Strand *outlet = outlets)
     {
       outlets = outlet->next;
       run_task(runner, {outlet, {}}, options_.quantum);
     }
-  runner.counters.slice_started.set(started);
 }
 
 // Make what was forwarded visible; only then give up the strands.  True: some
@@ -813,13 +816,13 @@ parallelize_engine::publish(Runner &runner)
   // What is forwarded from outlets was brought by some runner: over all of them
   // this is what a message costs up to its end.
   if (brought)
-    cost_.sample((now() - counters.slice_started.get()) / brought);
+    cost_.sample((now() - counters.busy_since.get()) / brought);
   runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
   counters.waiting.set(0);
   counters.processed.add(brought);
-  counters.busy_ns.add(now() - counters.slice_started.get());
-  counters.slice_started.set(0);
+  counters.busy.stop(now());
+  counters.busy_since.set(0);
 
   const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
 
@@ -1255,12 +1258,8 @@ parallelize_engine::worker_counters(unsigned index) const
   result.stolen = worker.counters.stolen.get();
   result.wakeups = worker.wakeups.get();
 
-  // Busy time before the slice: one that ends meanwhile is left out rather than counted twice.
-  result.busy_ns = worker.counters.busy_ns.get();
-  const std::uint64_t slice_started = worker.counters.slice_started.get();
-  const std::uint64_t time = now();
-  if (slice_started && time > slice_started)
-    result.busy_ns += time - slice_started;
+  std::uint64_t time = 0;
+  result.busy_ns = worker.counters.busy.read([&] { return time = now(); });
   const std::uint64_t age = time - created_;
   result.idle_ns = age > result.busy_ns ? age - result.busy_ns : 0;
   return result;
@@ -1279,9 +1278,9 @@ parallelize_engine::running_message(unsigned index, RunningMessage::Identity &id
 }
 
 std::uint64_t
-parallelize_engine::slice_started(unsigned index) const
+parallelize_engine::busy_since(unsigned index) const
 {
-  return workers_[index]->counters.slice_started.get();
+  return workers_[index]->counters.busy_since.get();
 }
 
 /* ------------------------------------------------------------------------

@@ -27,9 +27,9 @@ struct RunnerCounters
   RunningMessage message;                   // the one that is being processed, or was the last
   Counter processed;                        // of those started: published
   Counter waiting;                          // in the strand that is being run
-  Counter busy_ns;                          // slices that are over
+  BusyTime busy;
   Counter stolen;
-  Counter slice_started;                    // 0: not in a slice
+  Counter busy_since;                       // the first task after the last publish; 0: none yet
 };
 
 // A message of which it is watched how long it waits and takes.  Instead of it
@@ -60,6 +60,7 @@ struct parallelize_runner
   parallelize::Strand *held = nullptr;      // run since the last publish, linked by Strand::next
   unsigned done = 0;                // messages since the last publish
   unsigned from_outlets = 0;        // of these: behind resequence()
+  std::uint64_t slice_started = 0;
   unsigned until_clock = 0;         // messages until the clock is looked at
   bool slice_over = false;
 };
@@ -177,7 +178,7 @@ public:
   ParallelizeWorkerCounters worker_counters(unsigned index) const;
   std::uint64_t processed_by(unsigned index) const;
   bool running_message(unsigned index, parallelize::RunningMessage::Identity &identity) const;
-  std::uint64_t slice_started(unsigned index) const;
+  std::uint64_t busy_since(unsigned index) const;
   const ParallelizeEngineOptions &options() const { return options_; }
   const parallelize::SourceWindows &windows() const { return windows_; }
   const parallelize::Histogram &resequencing_times() const { return resequencing_times_; }

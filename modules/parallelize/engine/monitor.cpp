@@ -149,12 +149,12 @@ void
 parallelize_monitor::follow(Watched &watched, unsigned index, std::uint64_t time) const
 {
   const std::uint64_t started = engine_.worker_counters(index).assigned;
-  const std::uint64_t slice_started = engine_.slice_started(index);
+  const std::uint64_t busy_since = engine_.busy_since(index);
 
-  if (!slice_started)
+  if (!busy_since)
     watched.since = time;
-  else if (started != watched.started || slice_started > watched.since)
-    watched.since = std::max(slice_started, last_tick_);
+  else if (started != watched.started || busy_since > watched.since)
+    watched.since = std::max(busy_since, last_tick_);
   watched.started = started;
 }
 
