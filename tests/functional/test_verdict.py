@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from harness.messages import LINES, TCP_SOURCE, check_order, check_unordered
+from harness.messages import LINES, TCP_SOURCE, Stream, check_order, check_unordered
 from harness.network import LineServer, connect
 from harness.trace import Hold, work_and_trace
 from harness.traffic import endless
@@ -125,6 +125,26 @@ def test_key_bound_by_one_of_many(syslog_ng, stream):
     assert 0.5 < found["key_share"] < 0.7
     assert found["effective_parallelism"] < 3
     assert found["utilization_variance"] >= 0
+
+
+LONG_BEGINNING = "/var/log/containers/production-app-"
+
+
+def test_keys_that_begin_alike_are_not_one(syslog_ng):
+    stream = Stream(LONG_BEGINNING)
+    syslog_ng.start(path('workers(4) worker-partition-key("$PROGRAM")', microseconds=5000))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50, at_once=8, per_second=500):
+        found = wait_for_verdict(syslog_ng, "balanced")
+    assert found["key"] is None
+
+
+def test_key_bound_by_one_of_many_that_begin_alike(syslog_ng):
+    stream = Stream(LONG_BEGINNING)
+    syslog_ng.start(path('workers(8) worker-partition-key("$PROGRAM") prefetch(100)', microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: 0 if number % 10 < 6 else number % 1000):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == f"{LONG_BEGINNING}0"
+    assert 0.5 < found["key_share"] < 0.7
 
 
 def test_key_bound_by_one_that_is_expensive(syslog_ng, stream):

@@ -246,8 +246,8 @@ Test(hot_keys, weights_count_as_so_many)
   HotKeys hot_keys;
   for (unsigned i = 0; i < 1000; i++)
     {
-      hot_keys.weigh("heavy", 1, 1'000'000);
-      hot_keys.weigh("light", 2, 1'000);
+      hot_keys.weigh("heavy", false, 1, 1'000'000);
+      hot_keys.weigh("light", false, 2, 1'000);
     }
   const HotKeys::Report report = hot_keys.report();
   cr_assert_eq(report.keys[0].key, "heavy");
@@ -262,6 +262,20 @@ Test(hot_keys, a_long_key_is_cut)
   std::string hot;
   feed(hot_keys, std::string(100'000, 'x'), hot);
   cr_assert_eq(hot_keys.report().keys[0].key.size(), HotKeys::max_key_length);
+  cr_assert(hot_keys.report().keys[0].cut);
+}
+
+Test(hot_keys, keys_that_begin_alike_are_not_one)
+{
+  const std::string beginning(HotKeys::max_key_length, 'x');
+  HotKeys hot_keys;
+  std::string hot;
+  for (unsigned i = 0; i < 100; i++)
+    {
+      feed(hot_keys, beginning + std::to_string(i % 2), hot);
+      hot_keys.weigh("cut", true, i % 4, 1);
+    }
+  cr_assert_eq(hot_keys.report().keys.size(), 6);
 }
 
 /* ------------------------------------------------------------------------

@@ -301,6 +301,44 @@ Test(report, times_of_slow_messages_are_all_known)
             "%s", report.c_str());
 }
 
+Test(report, keys_that_begin_alike_are_not_one)
+{
+  FakeHost host(options(4));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.cost = second / 100;
+  const std::string beginning = "/var/log/containers/production-app-";
+  for (unsigned i = 0; i < 5'000; i++)
+    source.send(beginning + std::to_string(i % 50));
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  const std::size_t by_time = report.find(R"("by_time":[{"key":)");
+  const std::size_t shares = report.find(R"("share":)", by_time);
+  const double share = std::stod(report.substr(shares + 8));
+  cr_assert_lt(share, 0.1, "%f", share);
+  const std::string name = report.substr(by_time + 18, beginning.size() + 1);
+  cr_assert_eq(name, "\"" + beginning, "%s", name.c_str());
+}
+
+Test(report, a_key_that_is_known_by_its_beginning_only)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.cost = second / 100;
+  // What takes nearly all of the time is too rare to be seen at the entrance.
+  source.send("whole", 1);
+  source.send(std::string(31, 'x'), 1);
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  cr_assert(report.find(R"({"key":")" + std::string(30, 'x') + R"(...","share":0.5)") != std::string::npos, "%s",
+            report.c_str());
+}
+
 Test(report, times_of_slow_messages_that_the_source_processes_are_known_as_well)
 {
   ParallelizeEngineOptions crowded = options(1);

@@ -235,11 +235,11 @@ parallelize_engine::accept(ParallelizeProducer &producer)
 
 // A message that is one of `weight` has been processed.  Any thread.
 void
-parallelize_engine::record_processing(const KeyHead &key, std::uint64_t nanoseconds, unsigned weight)
+parallelize_engine::record_processing(const KeyHead &key, std::uint64_t hash, std::uint64_t nanoseconds, unsigned weight)
 {
   processing_times_.record(nanoseconds, weight);
   if (options_.keyed)
-    busy_keys_.weigh(key.view(), hash_(key.text, key.length), nanoseconds * weight);
+    busy_keys_.weigh(key.view(), key.cut, hash, nanoseconds * weight);
 }
 
 void
@@ -247,7 +247,7 @@ parallelize_engine::timed(ParallelizeProducer &producer, std::uint64_t nanosecon
 {
   if (const unsigned weight = std::exchange(producer.timed_weight, 0))
     {
-      record_processing(producer.timed_key, nanoseconds, weight);
+      record_processing(producer.timed_key, producer.timed_hash, nanoseconds, weight);
       return;
     }
   cost_.sample(nanoseconds);
@@ -265,32 +265,30 @@ parallelize_engine::may_forward(const ParallelizeProducer &producer) const
 
 // Whether it is of interest how long the message takes that enqueue() leaves to the caller.
 bool
-parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key)
+parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash)
 {
   const bool all = cost_.slow();
   if (!all && !producer.probe_this.pick())
     return false;
   producer.timed_key.assign(key);
+  producer.timed_hash = hash;
   producer.timed_weight = all ? 1 : probe_one_in;
   return true;
 }
 
-// nullptr: the message needs no order.
-Strand *
-parallelize_engine::strand_of(std::string_view key)
+bool
+parallelize_engine::needs_order(std::string_view key) const
 {
-  if (!options_.keyed || (key.empty() && options_.empty_key_round_robin))
-    return nullptr;
-  return &strands_[hash_(key.data(), key.size()) & strand_mask_];
+  return options_.keyed && !(key.empty() && options_.empty_key_round_robin);
 }
 
 void
-parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key)
+parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash)
 {
   if (!producer.watch_this.pick())
     return;
   std::string hot;
-  const unsigned percent = hot_keys_.sample(key, hash_(key.data(), key.size()), hot);
+  const unsigned percent = hot_keys_.sample(key, hash, hot);
   if (!percent || options_.workers == 1 || sleeping_.load(std::memory_order_relaxed) == 0)
     return;
 
@@ -468,16 +466,18 @@ ParallelizeEnqueue
 parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message,
                             std::string_view key)
 {
-  Strand *strand = strand_of(key);
-  if (strand)
+  if (needs_order(key))
     {
-      watch_for_hot_key(producer, key);
-      if (runs_here(producer, *strand))
-        return shall_time(producer, key) ? PARALLELIZE_ENQUEUE_FORWARD_TIMED : PARALLELIZE_ENQUEUE_FORWARD;
+      const std::uint64_t hash = hash_(key.data(), key.size());
+      Strand &strand = strands_[hash & strand_mask_];
+      watch_for_hot_key(producer, key, hash);
+      if (runs_here(producer, strand))
+        return shall_time(producer, key, hash) ? PARALLELIZE_ENQUEUE_FORWARD_TIMED : PARALLELIZE_ENQUEUE_FORWARD;
       Node *node = producer.nodes.take();
       node->message = message;
+      node->key_hash = hash;
       node->key.assign(key);
-      producer.pending.push_back({strand, node, {}});
+      producer.pending.push_back({&strand, node, {}});
     }
   else
     producer.pending.push_back({nullptr, nullptr, message});
@@ -682,21 +682,21 @@ parallelize_engine::forward(Runner &runner, const ParallelizeMessage &message, c
 }
 
 void
-parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message, const KeyHead &key, std::uint64_t hash)
 {
   const std::unique_ptr<Probe> probe(static_cast<Probe *>(message.handle));
   const std::uint64_t started = now();
   waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
   forward(runner, probe->message, key);
-  record_processing(key, now() - started, probe->weight);
+  record_processing(key, hash, now() - started, probe->weight);
 }
 
 void
-parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message, const KeyHead &key, std::uint64_t hash)
 {
   runner.done++;
   if (message.flags & Probe::flag)
-    run_probe(runner, message, key);
+    run_probe(runner, message, key, hash);
   else
     forward(runner, message, key);
 }
@@ -716,7 +716,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
     start_slice(runner);
   if (!task.strand)
     {
-      run_message(runner, task.message, {});
+      run_message(runner, task.message, {}, 0);
       return;
     }
 
@@ -728,6 +728,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
         break;
       const ParallelizeMessage message = node->message;
       const KeyHead key = node->key;
+      const std::uint64_t hash = outlet == Sequencer::none ? node->key_hash : 0;
       if (outlet != Sequencer::none)
         record_resequencing(node->parked_at);
       runner.nodes.give_back(node);
@@ -738,7 +739,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
       else
         {
           runner.counters.waiting.set(task.strand->backlog());
-          run_message(runner, message, key);
+          run_message(runner, message, key, hash);
         }
       if (slice_is_over(runner))
         break;

@@ -129,6 +129,7 @@ struct parallelize_producer
   parallelize::Sampler watch_this;  // keys
   parallelize::Sampler probe_this;  // other messages
   parallelize::KeyHead timed_key;   // of the message that enqueue() wants the time of
+  std::uint64_t timed_hash = 0;     // the same
   unsigned timed_weight = 0;        // of so many messages it is one; 0: accept() wants the time
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
@@ -196,17 +197,17 @@ private:
   using Worker = parallelize::Worker;
 
   // Producer's thread
-  Strand *strand_of(std::string_view key);
-  void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key);
+  bool needs_order(std::string_view key) const;
+  void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash);
   void probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight);
   void record_resequencing(std::uint64_t parked_at);
-  void record_processing(const parallelize::KeyHead &key, std::uint64_t nanoseconds, unsigned weight);
+  void record_processing(const parallelize::KeyHead &key, std::uint64_t hash, std::uint64_t nanoseconds, unsigned weight);
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
   bool more_wait_than_should(const ParallelizeProducer &producer) const;
   bool runs_here(ParallelizeProducer &producer, Strand &strand);
-  bool shall_time(ParallelizeProducer &producer, std::string_view key);
+  bool shall_time(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash);
   bool hold(ParallelizeProducer &producer, Strand &strand);
   void release_held(ParallelizeProducer &producer);
   unsigned may_forward(const ParallelizeProducer &producer) const;
@@ -220,8 +221,8 @@ private:
 
   // Any runner
   void run_task(Runner &runner, const Task &task, unsigned limit);
-  void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
-  void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
+  void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key, std::uint64_t hash);
+  void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key, std::uint64_t hash);
   void forward(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
   void run_from_outlet(Runner &runner, unsigned outlet, const ParallelizeMessage &message);
   void resequence(Runner &runner);
@@ -310,5 +311,5 @@ private:
   parallelize::Histogram waiting_times_;
   parallelize::Histogram processing_times_;
   parallelize::Histogram resequencing_times_;       // from the arrival at an outlet
-  parallelize::HotKeys busy_keys_;          // by the time that they take; keys are cut
+  parallelize::HotKeys busy_keys_;          // by the time that they take; their text is cut
 };

@@ -28,6 +28,12 @@ share(std::uint64_t part, std::uint64_t all)
   return all ? static_cast<double>(part) / static_cast<double>(all) : 0;
 }
 
+std::string
+text_of(const HotKey &key)
+{
+  return key.cut ? key.key + "..." : key.key;
+}
+
 // A worker, as it was at the last tick.
 struct Watched
 {
@@ -64,6 +70,7 @@ public:
 
 private:
   Snapshot look(std::uint64_t cpu_ns) const;
+  HotKeys::Report busy_keys(const HotKeys::Report &by_messages) const;
   Circumstances circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
 
   void watch_workers(std::uint64_t time);
@@ -119,6 +126,24 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
   return result;
 }
 
+// By the time that they take.  There is more room for a key's text where messages are counted.
+HotKeys::Report
+parallelize_monitor::busy_keys(const HotKeys::Report &by_messages) const
+{
+  HotKeys::Report result = engine_.busy_keys().report();
+
+  for (HotKey &busy : result.keys)
+    {
+      const auto known = std::find_if(by_messages.keys.begin(), by_messages.keys.end(),
+                                      [&](const HotKey &key) { return key.hash == busy.hash; });
+      if (!busy.cut || known == by_messages.keys.end())
+        continue;
+      busy.key = known->key;
+      busy.cut = known->cut;
+    }
+  return result;
+}
+
 Circumstances
 parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const
 {
@@ -134,7 +159,7 @@ parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const Hot
   if (!judged.keys.empty())
     {
       const HotKey &hottest = judged.keys.front();
-      result.hottest_key = hottest.key;
+      result.hottest_key = text_of(hottest);
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
   return result;
@@ -330,7 +355,7 @@ parallelize_monitor::write_hot_keys(JsonWriter &json, const HotKeys::Report &hot
       const HotKey &hot = hot_keys.keys[i];
       json.begin_object();
       json.name("key");
-      json.string(hot.key);
+      json.string(text_of(hot));
       json.name("share");
       json.number(share(hot.count, hot_keys.total));
       json.name("error");
@@ -380,7 +405,7 @@ std::string
 parallelize_monitor::report(const ParallelizeElementDescription &element, std::uint64_t cpu_ns) const
 {
   const HotKeys::Report by_messages = engine_.hot_keys().report();
-  const HotKeys::Report by_time = engine_.busy_keys().report();
+  const HotKeys::Report by_time = busy_keys(by_messages);
   JsonWriter json;
 
   json.begin_object();
