@@ -202,6 +202,26 @@ def test_destination_bound(syslog_ng, stream):
         assert "destination" in found["advice"]
 
 
+def test_destination_bound_by_one_that_acknowledges_in_bulk(syslog_ng, stream):
+    """Most batches find the window open, until it is used up for as long as a thousand messages take."""
+    bulk = SLOW_DESTINATION.replace("$(test-burn 1000)", "$(test-work 200)").replace("\\n\"))", "\\n\") flush-lines(1000))")
+    assert bulk.count("flush-lines(1000)") == bulk.count("test-work 200") == 1
+    syslog_ng.start(bulk)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        wait_for_verdict(syslog_ng, "destination-bound")
+
+
+def test_fast_destination_and_a_window_that_one_batch_fills(syslog_ng, stream):
+    config = "log { source(s_tcp); parallelize(workers(2)); destination(d_lines); flags(flow-control); };"
+    window = "log-iw-size(100000) max-connections(10)"
+    assert window in TCP_SOURCE
+    syslog_ng.start(TCP_SOURCE.replace(window, "log-fetch-limit(100)") + LINES + config)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "source-bound")
+        assert syslog_ng.element()["counters"]["windows"]["last_size"] == 100
+    assert "costs less" in found["explanation"]
+
+
 def test_destination_bound_by_one_that_takes_nothing(syslog_ng, stream):
     server = LineServer(syslog_ng.port2)
     config = """

@@ -255,18 +255,158 @@ Test(counting, of_windows)
   host.start();
   ParallelizeProducer *producer = parallelize_producer_open(host.engine(), PARALLELIZE_PRODUCER_BATCHES);
   Watch watch(host);
-  parallelize_producer_report_window(producer, 100, 50);
+  parallelize_producer_report_window(producer, 100, 50, 10);
   cr_assert(watch.report().find(R"("windows":{"seen":1,"used_up_inside":0,"used_up_beyond":0,"last_size":100})")
             != std::string::npos);
-  parallelize_producer_report_window(producer, 100, 0);
+  parallelize_producer_report_window(producer, 100, 0, 10);
   cr_assert(watch.report().find(R"("used_up_beyond":1)") != std::string::npos);
   FakeSource &source = host.source();
   source.send("a", 60);
   source.end_batch();
-  parallelize_producer_report_window(producer, 100, 0);
+  parallelize_producer_report_window(producer, 100, 0, 10);
   cr_assert(watch.report().find(R"("used_up_inside":1)") != std::string::npos);
   parallelize_producer_close(producer);
   host.come_to_rest();
+}
+
+namespace {
+
+// A source with a window of 1000 that reads ten messages at a time, each of
+// which is forwarded at once.
+class WindowedSource
+{
+public:
+  explicit WindowedSource(FakeHost &host) : source_(host.source()), host_(host) {}
+
+  // So many that are not acknowledged.
+  void
+  read(unsigned batches, unsigned come = 10)
+  {
+    while (batches--)
+      {
+        source_.send("a", come);
+        host_.run_until_quiet();
+        source_.end_batch();
+        host_.run_until_quiet();
+        used_ += come;
+        ParallelizeProducer *producer = parallelize_producer_open(host_.engine(), PARALLELIZE_PRODUCER_BATCHES);
+        parallelize_producer_report_window(producer, 1000, 1000 - used_, come);
+        parallelize_producer_close(producer);
+      }
+  }
+
+  void acknowledge(unsigned count) { used_ -= count; }
+
+private:
+  FakeSource &source_;
+  FakeHost &host_;
+  unsigned used_ = 0;
+};
+
+void
+assert_verdict(Watch &watch, const std::string &expected)
+{
+  const std::string report = watch.report();
+  cr_assert(report.find("\"class\":\"" + expected + "\"") != std::string::npos, "not %s: %s", expected.c_str(),
+            report.c_str());
+}
+
+}
+
+// Most batches end with an open window.
+Test(windows, of_a_slow_destination_that_acknowledges_in_bulk)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.read(100);
+      watch.ticks(1);
+      source.acknowledge(1000);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+Test(windows, of_a_slow_destination_that_acknowledges_one_by_one)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  source.read(100);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      for (unsigned j = 0; j < 100; j++)
+        {
+          source.acknowledge(10);
+          source.read(1);
+        }
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+// When a batch uses up the window its messages are still inside.
+Test(windows, of_a_slow_destination_behind_workers_that_take_their_time)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  FakeSource &source = host.source();
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.send("a", 600);
+      source.end_batch();
+      ParallelizeProducer *producer = parallelize_producer_open(host.engine(), PARALLELIZE_PRODUCER_BATCHES);
+      parallelize_producer_report_window(producer, 1000, 400, 600);
+      source.send("b", 400);
+      parallelize_producer_report_window(producer, 1000, 0, 400);
+      parallelize_producer_close(producer);
+      source.end_batch();
+      host.run_until_quiet();
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+// It opens and closes the window often in a short time.
+Test(windows, of_a_destination_that_was_slow_for_a_moment)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  source.read(100);
+  for (unsigned i = 0; i < 50; i++)
+    {
+      source.acknowledge(1);
+      source.read(1, 1);
+    }
+  source.acknowledge(1000);
+  for (unsigned i = 0; i < 500; i++)
+    {
+      source.read(1);
+      source.acknowledge(10);
+    }
+  watch.ticks(9);
+  assert_verdict(watch, "source-bound");
+}
+
+Test(windows, that_one_batch_fills_tell_nothing_of_the_destination)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.read(1, 1000);
+      source.acknowledge(1000);
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "source-bound");
 }
 
 Test(report, is_json_with_everything)

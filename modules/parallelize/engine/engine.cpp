@@ -586,24 +586,45 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
-void
-parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left)
+SourceWindows::State
+parallelize_engine::window_state(const ParallelizeProducer &producer, std::size_t window, std::size_t left,
+                                 std::size_t came) const
 {
-  SourceWindows::State state = SourceWindows::open;
-  if (left <= window / 16)
+  const std::size_t used = window - left;
+  if (left > window / 16)
+    return SourceWindows::open;
+
+  // What has just come tells nothing of where messages stay.
+  if (used <= came)
+    return 2 * (inside() + producer.pending.size()) >= used ? SourceWindows::used_up_inside : SourceWindows::open;
+  // Of this source there cannot be more here than there is altogether.
+  return used - came > 2 * inside() ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
+}
+
+void
+parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left, std::size_t came)
+{
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const SourceWindows::State state = window_state(producer, window, left, came);
+  const std::uint64_t all = windows_.came.fetch_add(came, relaxed) + came;
+
+  if (state != SourceWindows::open)
     {
-      // Of this source there cannot be more here than there is altogether.
-      const std::uint64_t parked = sequencer_ ? sequencer_->parked() + sequencer_->released() : 0;
-      const std::uint64_t inside = in_flight_.load(std::memory_order_relaxed) + producer.pending.size() + parked;
-      const bool beyond = window - left > 2 * inside;
-      state = beyond ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
-      (beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside).fetch_add(1, std::memory_order_relaxed);
+      const std::uint64_t since = excess(all, windows_.accounted.exchange(all, relaxed));
+      windows_.came_to_the_end.fetch_add(std::min<std::uint64_t>(since, window), relaxed);
+      (state == SourceWindows::used_up_beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside)
+        .fetch_add(1, relaxed);
     }
-  if (state == SourceWindows::used_up_inside)
-    windows_.room_used_up_inside.fetch_add(window, std::memory_order_relaxed);
-  windows_.looks.fetch_add(1, std::memory_order_relaxed);
-  windows_.last.store(state, std::memory_order_relaxed);
-  windows_.last_size.store(window, std::memory_order_relaxed);
+  windows_.looks.fetch_add(1, relaxed);
+  windows_.last.store(state, relaxed);
+  windows_.last_size.store(window, relaxed);
+}
+
+// Handed over and not published, here or behind an outlet.
+std::uint64_t
+parallelize_engine::inside() const
+{
+  return in_flight_.load(std::memory_order_relaxed) + (sequencer_ ? sequencer_->parked() + sequencer_->released() : 0);
 }
 
 // Messages that are inside, without those that wait for their turn.
@@ -1426,9 +1447,9 @@ parallelize_engine_get_worker_counters(ParallelizeEngine *self, unsigned worker,
 }
 
 void
-parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left)
+parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left, size_t came)
 {
-  self->engine.report_window(*self, window, left);
+  self->engine.report_window(*self, window, left, came);
 }
 
 uint64_t

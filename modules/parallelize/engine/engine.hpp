@@ -101,7 +101,11 @@ struct SourceWindows
   std::atomic<std::uint64_t> looks{0};
   std::atomic<std::uint64_t> seen_used_up_inside{0};
   std::atomic<std::uint64_t> seen_used_up_beyond{0};
-  std::atomic<std::uint64_t> room_used_up_inside{0};   // the sum of those windows
+  // Messages that came, and those of them that used up a window: all since one
+  // was last used up, but no more than it holds.
+  std::atomic<std::uint64_t> came{0};
+  std::atomic<std::uint64_t> came_to_the_end{0};
+  std::atomic<std::uint64_t> accounted{0};  // of those that came, when a window was last used up
   std::atomic<State> last{unknown};
   std::atomic<std::size_t> last_size{0};
 };
@@ -163,7 +167,7 @@ public:
   ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void flush(ParallelizeProducer &producer) { hand_over(producer); }
   void close(ParallelizeProducer &producer);
-  void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left);
+  void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left, std::size_t came);
 
   std::uint32_t take_ticket(ParallelizeProducer &producer);
   void return_ticket(ParallelizeProducer &producer, std::uint32_t ticket);
@@ -187,6 +191,7 @@ public:
   const parallelize::HotKeys &busy_keys() const { return busy_keys_; }
   const parallelize::Histogram &waiting_times() const { return waiting_times_; }
   const parallelize::Histogram &processing_times() const { return processing_times_; }
+  std::uint64_t inside() const;
   std::uint64_t now() const { return callbacks_.now(user_data_); }
 
 private:
@@ -215,6 +220,8 @@ private:
   void run_outlets(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
   std::uint64_t runnable() const;
+  parallelize::SourceWindows::State window_state(const ParallelizeProducer &producer, std::size_t window,
+                                                 std::size_t left, std::size_t came) const;
   bool nobody_is_alive();
   bool worth_helping();
   bool help(std::uint64_t until_in_flight, ParallelizeInlineReason reason);

@@ -59,7 +59,10 @@ public:
 
   void tick(std::uint64_t cpu_ns)
   {
-    history_.push_back(look(cpu_ns));
+    Snapshot now = look(cpu_ns);
+    now.looks_inside = looks_inside_ += now.blocked_inside;
+    now.looks_beyond = looks_beyond_ += now.blocked_beyond;
+    history_.push_back(std::move(now));
     if (history_.size() > judged_ticks)
       history_.pop_front();
     watch_workers(history_.back().time_ns);
@@ -90,6 +93,8 @@ private:
   std::deque<Snapshot> history_;        // never empty, the oldest first
   std::vector<Watched> watched_;
   std::uint64_t last_tick_;             // when
+  std::uint64_t looks_inside_ = 0;      // that found a window used up by what is inside
+  std::uint64_t looks_beyond_ = 0;      // by what is beyond
   std::uint64_t stuck_reported_ = 0;    // when; 0: never
 };
 
@@ -117,11 +122,15 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
   result.outrun = counters.outrun;
   result.waited_ns = engine_.waiting_times().sum();
   result.sources_busy_ns = counters.sources_busy_ns;
-  result.windows_seen = windows.looks.load(std::memory_order_relaxed);
-  result.room_used_up_inside = windows.room_used_up_inside.load(std::memory_order_relaxed);
-  result.windows_used_up_beyond = windows.seen_used_up_beyond.load(std::memory_order_relaxed);
-  result.blocked_inside = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_inside;
-  result.blocked_beyond = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_beyond;
+  result.came = windows.came.load(std::memory_order_relaxed);
+  result.came_to_the_end = windows.came_to_the_end.load(std::memory_order_relaxed);
+  result.looks_inside = looks_inside_;
+  result.looks_beyond = looks_beyond_;
+  // Where messages were when they used the window up is not where they are now.
+  const SourceWindows::State last = windows.last.load(std::memory_order_relaxed);
+  const bool blocked = last == SourceWindows::used_up_inside || last == SourceWindows::used_up_beyond;
+  result.blocked_beyond = blocked && windows.last_size.load(std::memory_order_relaxed) > 2 * engine_.inside();
+  result.blocked_inside = blocked && !result.blocked_beyond;
   result.cpu_ns = cpu_ns;
   return result;
 }

@@ -27,11 +27,12 @@ struct Snapshot
   std::uint64_t outrun = 0;             // times that a source gave way because too many waited
   std::uint64_t waited_ns = 0;          // the sum over all messages
   std::uint64_t sources_busy_ns = 0;
-  std::uint64_t windows_seen = 0;       // ends of batches
-  std::uint64_t windows_used_up_beyond = 0;     // of these: what was sent was forwarded, and is not acknowledged
-  std::uint64_t room_used_up_inside = 0;        // messages, of the windows of which all that was sent is still here
-  bool blocked_inside = false;          // the last batch ended so
-  bool blocked_beyond = false;
+  std::uint64_t came = 0;               // messages of sources with a window
+  std::uint64_t came_to_the_end = 0;    // of these: used up the window
+  bool blocked_inside = false;          // now: a window is used up by what is still here
+  bool blocked_beyond = false;          // now: by what was forwarded and is not acknowledged
+  std::uint64_t looks_inside = 0;       // once a second, that found it so
+  std::uint64_t looks_beyond = 0;
   std::uint64_t cpu_ns = 0;             // of the process
   std::vector<std::uint64_t> busy_ns;   // each worker
 };
@@ -174,20 +175,31 @@ private:
 
   bool blocked_by_destination() const
   {
-    const double seen = difference(from_.windows_seen, to_.windows_seen);
-    if (seen == 0)
-      return to_.blocked_beyond && to_.entered == from_.entered;
-    return verdict_.utilization < saturated
-           && difference(from_.windows_used_up_beyond, to_.windows_used_up_beyond) >= half * seen;
+    return to_.came == from_.came ? to_.blocked_beyond && to_.entered == from_.entered
+                                  : verdict_.utilization < saturated && windows_used_up() && mostly_beyond();
+  }
+
+  // The same by messages that are inside.
+  bool window_used_up() const
+  {
+    return to_.came == from_.came ? to_.blocked_inside && to_.entered == from_.entered
+                                  : windows_used_up() && !mostly_beyond();
   }
 
   // So often that most messages came through a window that was then used up.
-  bool window_used_up() const
+  // What is acknowledged in bulk opens a window for many batches, and one
+  // by one for hardly any: so batches are not what is counted.
+  bool windows_used_up() const
   {
-    if (to_.windows_seen == from_.windows_seen)
-      return to_.blocked_inside && to_.entered == from_.entered;
-    const double used_up = difference(from_.room_used_up_inside, to_.room_used_up_inside);
-    return used_up > 0 && used_up >= half * difference(from_.entered, to_.entered);
+    return difference(from_.came_to_the_end, to_.came_to_the_end) >= half * difference(from_.came, to_.came);
+  }
+
+  // Most of the time: while messages come they are inside.
+  bool mostly_beyond() const
+  {
+    const double inside = difference(from_.looks_inside, to_.looks_inside);
+    const double beyond = difference(from_.looks_beyond, to_.looks_beyond);
+    return beyond == inside ? to_.blocked_beyond : beyond > inside;
   }
 
   // Messages wait though there are workers, and each runs as many as order lets it.
