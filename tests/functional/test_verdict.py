@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from harness.messages import LINES, TCP_SOURCE, Stream, check_order, check_unordered
+from harness.messages import HEAVY, LINES, TCP_SOURCE, Stream, check_order, check_unordered
 from harness.network import LineServer, connect
 from harness.trace import Hold, work_and_trace
 from harness.traffic import endless
@@ -289,6 +289,19 @@ def test_stuck_worker_is_named_with_its_message(syslog_ng, stream):
     assert line.split("rcptid=")[1].split(",")[0] == end.split("rcptid=")[1].split(",")[0]
     check_order(syslog_ng.wait_for_lines(10), stream.sent)
     assert len(syslog_ng.logged(STUCK)) == 1
+
+
+def test_key_bound_by_one_message(syslog_ng, stream):
+    """One of twenty keys hangs; its messages fill the window, until the others cannot come in any more."""
+    held = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(SOURCE + LINES + HEAVY + STUCK_PATH.replace("rewrite(r_hold);", "filter(f_heavy); rewrite(r_hold);"))
+    with held.held(), endless(syslog_ng, stream, keys=lambda number: number % 20, at_once=20, per_second=2000):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+        assert found["key"] == "k1"
+        # and when no more come in
+        syslog_ng.wait_for(lambda: verdict(syslog_ng)["rate"] == 0, "a window that is full", SECONDS)
+        assert verdict(syslog_ng)["class"] == "key-bound"
+        held.release()
 
 
 def test_workers_that_are_merely_slow_are_not_stuck(syslog_ng, stream):

@@ -121,6 +121,26 @@ Test(stuck, is_told_with_its_message_and_end)
   cr_assert_eq(watch.told.size(), 2);
 }
 
+Test(stuck, is_the_verdict_while_messages_wait)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  while_forwarding(host, "slow", 1, [&]
+  {
+    watch.ticks(6);
+    const std::string report = watch.report();
+    for (const char *part : {R"("class":"key-bound")", R"("key":"slow")", "99 messages wait"})
+      cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+  });
+  source.send("slow", 101);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(20);
+  cr_assert(watch.report().find(R"("class":"source-bound")") != std::string::npos);
+}
+
 Test(stuck, many_messages_are_not_one)
 {
   FakeHost host(options(1));

@@ -231,6 +231,38 @@ Test(verdict, one_key_among_many)
   assert_class(it, Bottleneck::key);
 }
 
+Test(verdict, one_message_that_takes_long)
+{
+  Case it({10, 2, 2, 2});
+  it.process(1'000);
+  it.around.waiting_since_stuck = 99;
+  it.keys("other", 0.02, 64);
+  assert_class(it, Bottleneck::source);
+  it.around.stuck_ns = 8 * second;
+  it.around.stuck_key = "slow";
+  assert_class(it, Bottleneck::key);
+  cr_assert_eq(it.judged().key, "slow");
+  assert_near(it.judged().key_share, 0.5);
+  cr_assert(contains(it.judged().explanation, "8 seconds; 99 messages"));
+}
+
+Test(verdict, one_message_that_takes_long_and_holds_nobody_up)
+{
+  Case it({10, 2, 2, 2});
+  it.process(1'000);
+  it.keys("other", 0.02, 64);
+  it.around.stuck_ns = 8 * second;
+  assert_class(it, Bottleneck::source);
+}
+
+Test(verdict, no_more_messages)
+{
+  Case it({0, 0});
+  it.to.in_flight = 3;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "3 are being processed"));
+}
+
 Test(verdict, a_hot_key_that_holds_nobody_up)
 {
   Case it({2, 1, 1, 0});

@@ -34,6 +34,12 @@ text_of(const HotKey &key)
   return key.cut ? key.key + "..." : key.key;
 }
 
+std::string
+text_of(const KeyHead &key)
+{
+  return std::string(key.view()) + (key.cut ? "..." : "");
+}
+
 // A worker, as it was at the last tick.
 struct Watched
 {
@@ -75,6 +81,7 @@ private:
   Snapshot look(std::uint64_t cpu_ns) const;
   HotKeys::Report busy_keys(const HotKeys::Report &by_messages) const;
   Circumstances circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
+  void find_stuck(Circumstances &circumstances) const;
 
   void watch_workers(std::uint64_t time);
   void follow(Watched &watched, unsigned index, std::uint64_t time) const;
@@ -171,7 +178,27 @@ parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const Hot
       result.hottest_key = text_of(hottest);
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
+  find_stuck(result);
   return result;
+}
+
+// The worker that has been stuck for longest.
+void
+parallelize_monitor::find_stuck(Circumstances &circumstances) const
+{
+  const std::uint64_t time = last_tick_;
+  const auto first = std::min_element(watched_.begin(), watched_.end(),
+                                      [](const Watched &a, const Watched &b) { return a.since < b.since; });
+  if (first == watched_.end() || !is_stuck(*first, time))
+    return;
+  RunningMessage::Identity identity;
+  circumstances.stuck_ns = time - first->since;
+  circumstances.waiting_since_stuck = engine_.counters().waiting;
+  for (const Snapshot &look : history_)
+    if (look.time_ns > first->since)
+      circumstances.waiting_since_stuck = std::min(circumstances.waiting_since_stuck, look.waiting);
+  if (engine_.running_message(first - watched_.begin(), identity))
+    circumstances.stuck_key = text_of(identity.key);
 }
 
 /* ------------------------------------------------------------------------

@@ -47,6 +47,9 @@ struct Circumstances
   unsigned distinct_keys = 0;           // at least so many
   bool distinct_keys_known = false;     // just so many
   std::size_t window = 0;               // messages of one connection; 0: unknown
+  std::uint64_t stuck_ns = 0;           // for so long a worker has been with one message; 0: none is stuck
+  std::string stuck_key;                // of that message
+  std::uint64_t waiting_since_stuck = 0;        // messages, at least so many at each look
   std::string key_advice;               // what to do about a key with little in common
 };
 
@@ -118,6 +121,8 @@ public:
       worker_bound();
     else if (limited_by_resequence())
       resequence_bound();
+    else if (held_by_one_message())
+      stuck();
     else if (limited_by_order())
       held_by_one_key() ? key_bound() : order_bound();
     else if (window_used_up())
@@ -202,6 +207,9 @@ private:
     return beyond == inside ? to_.blocked_beyond : beyond > inside;
   }
 
+  // Only order can keep messages waiting while there are workers.
+  bool held_by_one_message() const { return around_.keyed && around_.stuck_ns > 0 && around_.waiting_since_stuck > 0; }
+
   // Messages wait though there are workers, and each runs as many as order lets it.
   bool limited_by_order() const
   {
@@ -251,6 +259,20 @@ private:
     verdict_.advice = sentence(around_.key_advice);
   }
 
+  void stuck()
+  {
+    const double busy = verdict_.effective_parallelism * verdict_.seconds * 1e9;
+    verdict_.bottleneck = Bottleneck::key;
+    verdict_.key = around_.stuck_key;
+    verdict_.key_share = std::min(static_cast<double>(around_.stuck_ns) / std::max(busy, 1.0), 1.0);
+    verdict_.explanation = "A worker has been processing one message for "
+                           + std::to_string(around_.stuck_ns / 1'000'000'000) + " seconds; "
+                           + std::to_string(around_.waiting_since_stuck) + " messages wait, those of its key behind it, and other workers "
+                           + "are idle.";
+    verdict_.advice = "Find out what it waits for: a lookup without a time limit, a pattern that explodes. The daemon's "
+                      "log names the message.";
+  }
+
   void order_bound()
   {
     verdict_.bottleneck = Bottleneck::order;
@@ -284,7 +306,9 @@ private:
     const double entered = difference(from_.entered, to_.entered);
     if (entered == 0)
       {
-        verdict_.explanation = "No messages come in.";
+        verdict_.explanation = to_.in_flight ? "No more messages come in, " + std::to_string(to_.in_flight)
+                                                 + " are being processed or wait for one that is."
+                                             : "No messages come in.";
         verdict_.advice = "Nothing to do.";
       }
     else if (difference(from_.too_cheap, to_.too_cheap) >= half * entered)
