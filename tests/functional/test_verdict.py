@@ -291,6 +291,27 @@ def test_stuck_worker_is_named_with_its_message(syslog_ng, stream):
     assert len(syslog_ng.logged(STUCK)) == 1
 
 
+def test_stuck_worker_behind_resequence(syslog_ng, stream):
+    """What is told is the message that hangs, not the one that the worker had started before."""
+    held = Hold(syslog_ng.path("hold"))
+    path = STUCK_PATH.replace("rewrite(r_hold);", "filter(f_heavy); resequence(); rewrite(r_hold);")
+    syslog_ng.start(TCP_SOURCE + LINES + HEAVY + path.replace("d_lines", "d_numbered") + """
+    destination d_numbered { file("`dir`/out" template("$PROGRAM $MSG $RCPTID\\n")); };
+    """)
+    with held.held(), connect(syslog_ng.port) as connection:
+        connection.sendall(stream.take([1] + [2] * 30))
+        (line,) = syslog_ng.wait_for_log(STUCK)
+        assert "stuck on one message behind resequence(); " in line
+        assert "key='unknown'" in line
+        assert "resequence()" in wait_for_verdict(syslog_ng, "order-bound")["explanation"]
+        held.release()
+        syslog_ng.wait_for_log(NO_LONGER_STUCK)
+    lines = syslog_ng.wait_for_lines(31)
+    check_order(lines, stream.sent)
+    number = lines[0].split()[2]
+    assert lines[0].startswith("k1 ") and f"rcptid='{number}'" in line
+
+
 def test_key_bound_by_one_message(syslog_ng, stream):
     """One of twenty keys hangs; its messages fill the window, until the others cannot come in any more."""
     held = Hold(syslog_ng.path("hold"))

@@ -290,7 +290,7 @@ Test(running_message, is_told_with_its_key_and_id)
   key.assign("the key");
   running.start(key, 7);
   cr_assert(running.read(identity));
-  cr_assert_eq(identity.started, 1);
+  cr_assert_eq(identity.sequence, 1);
   cr_assert_eq(identity.id, 7);
   cr_assert(identity.key.view() == "the key");
   cr_assert(!identity.key.cut);
@@ -304,6 +304,26 @@ Test(running_message, a_long_key_is_cut)
   key.assign(std::string(KeyHead::capacity + 1, 'x'));
   cr_assert(key.cut);
   cr_assert_eq(key.view().size(), KeyHead::capacity);
+}
+
+Test(running_message, behind_an_outlet_is_another_one)
+{
+  RunningMessage running;
+  RunningMessage::Identity identity;
+  KeyHead key;
+  key.assign("the key");
+  running.start(key, 7);
+  running.start_behind_outlet(8);
+  cr_assert(running.read(identity));
+  cr_assert(identity.behind_outlet);
+  cr_assert_eq(identity.id, 8);
+  cr_assert(identity.key.view().empty());
+  cr_assert_eq(identity.sequence, 2);
+  cr_assert_eq(running.started(), 1);
+  running.start(key, 9);
+  cr_assert(running.read(identity));
+  cr_assert(!identity.behind_outlet);
+  cr_assert_eq(running.started(), 2);
 }
 
 Test(running_message, is_never_a_mixture_of_two)
@@ -324,12 +344,12 @@ Test(running_message, is_never_a_mixture_of_two)
   while (seen < messages)
     {
       RunningMessage::Identity identity;
-      if (!running.read(identity) || identity.started == 0)
+      if (!running.read(identity) || identity.sequence == 0)
         continue;
-      cr_assert_eq(identity.id, identity.started);
-      const std::string expected(KeyHead::capacity, static_cast<char>('a' + identity.started % 26));
+      cr_assert_eq(identity.id, identity.sequence);
+      const std::string expected(KeyHead::capacity, static_cast<char>('a' + identity.sequence % 26));
       cr_assert(identity.key.view() == expected);
-      seen = identity.started;
+      seen = identity.sequence;
     }
   worker.join();
 }

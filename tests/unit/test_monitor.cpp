@@ -73,7 +73,7 @@ private:
   void
   tell(const char *what, const ParallelizeStuckWorker *stuck)
   {
-    told.push_back(std::string(what) + " " + std::to_string(stuck->worker) + " key "
+    told.push_back(std::string(what) + " " + std::to_string(stuck->worker) + (stuck->behind_outlet ? " outlet" : " key ")
                    + std::string(stuck->key, stuck->key_length) + " id " + std::to_string(stuck->message_id) + " after "
                    + std::to_string(stuck->nanoseconds / second) + " of " + std::to_string(stuck->stuck_workers));
   }
@@ -139,6 +139,50 @@ Test(stuck, is_the_verdict_while_messages_wait)
   host.run_until_quiet();
   watch.ticks(20);
   cr_assert(watch.report().find(R"("class":"source-bound")") != std::string::npos);
+}
+
+Test(stuck, behind_an_outlet)
+{
+  ParallelizeEngineOptions with_outlet = options(2);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_outlet = [&](const FakeCopy &copy)
+  {
+    if (copy.number != 1)
+      return;
+    watch.ticks(6);
+    const std::string report = watch.report();
+    for (const char *part : {R"("class":"order-bound")", "all after it wait", R"("waiting":0)"})
+      cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+  };
+  for (unsigned i = 0; i < 4; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(1);
+  cr_assert_eq(watch.told.size(), 2);
+  cr_assert(watch.told[0].find(" outlet id 1 after 5 of 1") != std::string::npos, "%s", watch.told[0].c_str());
+  host.come_to_rest();
+}
+
+Test(stuck, many_messages_behind_an_outlet_are_not_one)
+{
+  ParallelizeEngineOptions with_outlet = options(1);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_outlet = [&](const FakeCopy &) { watch.ticks(4); };
+  for (unsigned i = 0; i < 4; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert(watch.told.empty());
+  host.come_to_rest();
 }
 
 Test(stuck, many_messages_are_not_one)

@@ -727,6 +727,7 @@ parallelize_engine::run_from_outlet(Runner &runner, unsigned outlet, const Paral
 {
   runner.done++;
   runner.from_outlets++;
+  runner.counters.message.start_behind_outlet(callbacks_.message_id ? callbacks_.message_id(user_data_, &message) : 0);
   callbacks_.forward_from_outlet(user_data_, outlet, &message);
 }
 
@@ -1297,6 +1298,12 @@ bool
 parallelize_engine::running_message(unsigned index, RunningMessage::Identity &identity) const
 {
   return workers_[index]->counters.message.read(identity);
+}
+
+std::uint64_t
+parallelize_engine::messages_run(unsigned index) const
+{
+  return workers_[index]->counters.message.sequence();
 }
 
 std::uint64_t

@@ -80,7 +80,7 @@ typedef struct ParallelizeCallbacks
   uint64_t (*now)(void *user_data);
 
   /* A number by which a human would find the message, or 0.  NULL: there are
-   * none.  The thread that is about to forward it. */
+   * none.  The thread that is about to forward it, from an outlet as well. */
   uint64_t (*message_id)(void *user_data, const ParallelizeMessage *message);
 
   /* One key holds nearly all traffic while workers are idle; rate-limited.  A producer's thread. */

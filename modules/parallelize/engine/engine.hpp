@@ -183,6 +183,7 @@ public:
   ParallelizeWorkerCounters worker_counters(unsigned index) const;
   std::uint64_t processed_by(unsigned index) const;
   bool running_message(unsigned index, parallelize::RunningMessage::Identity &identity) const;
+  std::uint64_t messages_run(unsigned index) const;
   std::uint64_t busy_since(unsigned index) const;
   const ParallelizeEngineOptions &options() const { return options_; }
   const parallelize::SourceWindows &windows() const { return windows_; }

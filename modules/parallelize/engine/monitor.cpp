@@ -44,7 +44,7 @@ text_of(const KeyHead &key)
 struct Watched
 {
   std::uint64_t since;          // it has been with its message, as far as known
-  std::uint64_t started = 0;    // messages
+  std::uint64_t messages = 0;
   bool reported = false;
   ParallelizeStuckWorker report = {};
   std::string key = {};
@@ -124,6 +124,7 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
   result.waiting = counters.waiting;
   result.in_flight = counters.in_flight;
   result.parked = counters.parked;
+  result.released = counters.released;
   result.ordered = counters.ordered;
   result.too_cheap = counters.inlined[PARALLELIZE_INLINE_TOO_CHEAP];
   result.outrun = counters.outrun;
@@ -197,8 +198,10 @@ parallelize_monitor::find_stuck(Circumstances &circumstances) const
   for (const Snapshot &look : history_)
     if (look.time_ns > first->since)
       circumstances.waiting_since_stuck = std::min(circumstances.waiting_since_stuck, look.waiting);
-  if (engine_.running_message(first - watched_.begin(), identity))
-    circumstances.stuck_key = text_of(identity.key);
+  if (!engine_.running_message(first - watched_.begin(), identity))
+    return;
+  circumstances.stuck_key = text_of(identity.key);
+  circumstances.stuck_behind_outlet = identity.behind_outlet;
 }
 
 /* ------------------------------------------------------------------------
@@ -209,14 +212,14 @@ parallelize_monitor::find_stuck(Circumstances &circumstances) const
 void
 parallelize_monitor::follow(Watched &watched, unsigned index, std::uint64_t time) const
 {
-  const std::uint64_t started = engine_.worker_counters(index).assigned;
+  const std::uint64_t messages = engine_.messages_run(index);
   const std::uint64_t busy_since = engine_.busy_since(index);
 
   if (!busy_since)
     watched.since = time;
-  else if (started != watched.started || busy_since > watched.since)
+  else if (messages != watched.messages || busy_since > watched.since)
     watched.since = std::max(busy_since, last_tick_);
-  watched.started = started;
+  watched.messages = messages;
 }
 
 bool
@@ -229,7 +232,7 @@ void
 parallelize_monitor::begin_stuck(Watched &watched, unsigned index, std::uint64_t time, unsigned stuck_workers)
 {
   RunningMessage::Identity identity;
-  const bool identified = engine_.running_message(index, identity) && identity.started == watched.started;
+  const bool identified = engine_.running_message(index, identity) && identity.sequence == watched.messages;
 
   watched.key = identified ? identity.key.view() : "";
   watched.report = {
@@ -238,6 +241,7 @@ parallelize_monitor::begin_stuck(Watched &watched, unsigned index, std::uint64_t
     .stuck_workers = stuck_workers,
     .waiting = engine_.counters().waiting,
     .identified = identified,
+    .behind_outlet = identified && identity.behind_outlet,
     .key = watched.key.data(),
     .key_length = watched.key.size(),
     .key_cut = identified && identity.key.cut,

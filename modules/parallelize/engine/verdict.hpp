@@ -22,6 +22,7 @@ struct Snapshot
   std::uint64_t waiting = 0;            // now
   std::uint64_t in_flight = 0;          // now; those that wait included
   std::uint64_t parked = 0;             // now, at a resequence(), for their turn
+  std::uint64_t released = 0;           // now, whose turn there has come
   std::uint64_t ordered = 0;            // came while one before them on their strand was inside
   std::uint64_t too_cheap = 0;          // processed by the source's thread because a hand-over costs more
   std::uint64_t outrun = 0;             // times that a source gave way because too many waited
@@ -49,6 +50,7 @@ struct Circumstances
   std::size_t window = 0;               // messages of one connection; 0: unknown
   std::uint64_t stuck_ns = 0;           // for so long a worker has been with one message; 0: none is stuck
   std::string stuck_key;                // of that message
+  bool stuck_behind_outlet = false;     // its key is not known
   std::uint64_t waiting_since_stuck = 0;        // messages, at least so many at each look
   std::string key_advice;               // what to do about a key with little in common
 };
@@ -122,7 +124,7 @@ public:
     else if (limited_by_resequence())
       resequence_bound();
     else if (held_by_one_message())
-      stuck();
+      around_.stuck_behind_outlet ? stuck_behind_outlet() : stuck();
     else if (limited_by_order())
       held_by_one_key() ? key_bound() : order_bound();
     else if (window_used_up())
@@ -138,6 +140,9 @@ private:
   static constexpr double saturated = 0.85;
   static constexpr double nearly_saturated = 0.75;
   static constexpr double half = 0.5;
+  static constexpr const char *advice_for_stuck =
+    "Find out what it waits for: a lookup without a time limit, a pattern that explodes. The daemon's log names the "
+    "message.";
 
   static double difference(std::uint64_t from, std::uint64_t to) { return to > from ? static_cast<double>(to - from) : 0; }
 
@@ -208,7 +213,11 @@ private:
   }
 
   // Only order can keep messages waiting while there are workers.
-  bool held_by_one_message() const { return around_.keyed && around_.stuck_ns > 0 && around_.waiting_since_stuck > 0; }
+  bool held_by_one_message() const
+  {
+    return around_.stuck_ns > 0
+           && (around_.stuck_behind_outlet ? to_.released > 1 : around_.keyed && around_.waiting_since_stuck > 0);
+  }
 
   // Messages wait though there are workers, and each runs as many as order lets it.
   bool limited_by_order() const
@@ -269,8 +278,15 @@ private:
                            + std::to_string(around_.stuck_ns / 1'000'000'000) + " seconds; "
                            + std::to_string(around_.waiting_since_stuck) + " messages wait, those of its key behind it, and other workers "
                            + "are idle.";
-    verdict_.advice = "Find out what it waits for: a lookup without a time limit, a pattern that explodes. The daemon's "
-                      "log names the message.";
+    verdict_.advice = advice_for_stuck;
+  }
+
+  void stuck_behind_outlet()
+  {
+    verdict_.bottleneck = Bottleneck::order;
+    verdict_.explanation = "A worker has been processing one message behind resequence() for "
+                           + std::to_string(around_.stuck_ns / 1'000'000'000) + " seconds; all after it wait for it.";
+    verdict_.advice = advice_for_stuck;
   }
 
   void order_bound()
