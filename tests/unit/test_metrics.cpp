@@ -169,6 +169,19 @@ feed(HotKeys &hot_keys, const std::string &key, std::string &hot)
 
 }
 
+Test(hot_keys, are_on_cache_lines_of_their_own)
+{
+  struct
+  {
+    char before;
+    HotKeys hot_keys;
+    char behind;
+  } neighbours;
+  const auto line = [](const void *address) { return reinterpret_cast<std::uintptr_t>(address) / 64; };
+  cr_assert_neq(line(&neighbours.before), line(&neighbours.hot_keys));
+  cr_assert_neq(line(&neighbours.behind), line(reinterpret_cast<char *>(&neighbours.hot_keys + 1) - 1));
+}
+
 Test(hot_keys, counts_keep_the_bound_of_the_sketch)
 {
   // Fewer samples than fade anything.

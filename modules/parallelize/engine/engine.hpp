@@ -280,8 +280,8 @@ private:
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
   std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
-  parallelize::HotKeys hot_keys_;           // by messages
   std::atomic<std::uint64_t> hot_key_reported_{0};   // when; 0: never
+  parallelize::HotKeys hot_keys_;           // by messages
 
   // Once a batch, by every producer and runner.  Messages handed over and not
   // yet published, and strands held by producers.

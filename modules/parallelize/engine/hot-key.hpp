@@ -29,7 +29,9 @@ struct HotKey
 // are halved when there are `memory` samples, so that old traffic is forgotten.
 //
 // A key is its hash: what is kept of its text may be the beginning of others, too.
-class HotKeys
+//
+// On cache lines of its own, for its lock.
+class alignas(64) HotKeys
 {
 public:
   static constexpr std::size_t capacity = 64;
@@ -46,9 +48,9 @@ public:
     bool complete = true;       // all keys that were seen lately are listed
   };
 
-  // One sampled key, and a hash of 64 bits of it.  Any thread; a sample is skipped rather
-  // than waited for.  Now and then, when a key has nearly all samples: its
-  // share in percent, and the key in `hot`; otherwise 0.
+  // One sampled key, and a hash of 64 bits.  Any thread; a sample is skipped
+  // rather than waited for.  Now and then, when a key has nearly all samples:
+  // its share in percent, and the key in `hot`; otherwise 0.
   unsigned sample(std::string_view key, std::uint64_t hash, std::string &hot)
   {
     std::unique_lock lock(mutex_, std::try_to_lock);
