@@ -59,8 +59,9 @@ def test_once(syslog_ng, stream):
         r"throughput +\S+/s of at most \S+/s \[#+-*\] +\d+%",
         r"parallelism +\d\.\d\d at once",
         r"(?m)^ +3 +\d+% \[#+-*\] ",
-        r"(?m)^ +latency +p50 +p90 +p99 +p99.9 +max$",
+        r"(?m)^ +time +p50 +p90 +p99 +p99.9 +max$",
         r"processing +\S+ [mu]s",
+        r"latency +\S+ [mu]?s",
         r"(?m)^ +busiest keys +time +messages$",
         r"WORKER-BOUND|BALANCED|SOURCE-BOUND",
         r"-> \w+",
@@ -123,6 +124,8 @@ def test_prometheus_format(syslog_ng, stream):
     assert samples[f'{prefix}processing_seconds_bucket{{{label},le="+Inf"}}'] == samples[
         f"{prefix}processing_seconds_count{{{label}}}"]
     assert samples[f'{prefix}processing_seconds_bucket{{{label},le="0.0002"}}'] == "0"
+    assert samples[f'{prefix}latency_seconds_bucket{{{label},le="0.0002"}}'] == "0"
+    assert int(samples[f"{prefix}latency_seconds_count{{{label}}}"]) > 500
     assert sum(float(value) for name, value in samples.items() if name.startswith(f"{prefix}verdict")) == 1
 
 

@@ -505,6 +505,24 @@ Test(report, times_of_slow_messages_are_all_known)
             "%s", report.c_str());
 }
 
+Test(report, latency_is_waiting_and_processing_of_the_same_message)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  host.elapsed = second;
+  Watch watch(host);
+  host.cost = 10 * second;
+  source.send("k");
+  source.end_batch();
+  host.elapsed += 7 * second;
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  for (const char *part : {R"("waiting":{"count":1,"sum":7,)", R"("processing":{"count":1,"sum":10,)",
+                           R"("latency":{"count":1,"sum":17,"p50":17,)"})
+    cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+}
+
 Test(report, keys_that_begin_alike_are_not_one)
 {
   FakeHost host(options(4));

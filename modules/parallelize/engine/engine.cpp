@@ -248,6 +248,7 @@ parallelize_engine::timed(ParallelizeProducer &producer, std::uint64_t nanosecon
   if (const unsigned weight = std::exchange(producer.timed_weight, 0))
     {
       record_processing(producer.timed_key, producer.timed_hash, nanoseconds, weight);
+      latencies_.record(nanoseconds, weight);
       return;
     }
   cost_.sample(nanoseconds);
@@ -707,9 +708,11 @@ parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message,
 {
   const std::unique_ptr<Probe> probe(static_cast<Probe *>(message.handle));
   const std::uint64_t started = now();
-  waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
+  waiting_times_.record(excess(started, probe->handed_over), probe->weight);
   forward(runner, probe->message, key);
-  record_processing(key, hash, now() - started, probe->weight);
+  const std::uint64_t ended = now();
+  record_processing(key, hash, ended - started, probe->weight);
+  latencies_.record(excess(ended, probe->handed_over), probe->weight);
 }
 
 void

@@ -192,6 +192,7 @@ public:
   const parallelize::HotKeys &busy_keys() const { return busy_keys_; }
   const parallelize::Histogram &waiting_times() const { return waiting_times_; }
   const parallelize::Histogram &processing_times() const { return processing_times_; }
+  const parallelize::Histogram &latencies() const { return latencies_; }
   std::uint64_t inside() const;
   std::uint64_t now() const { return callbacks_.now(user_data_); }
 
@@ -318,6 +319,7 @@ private:
   // Once a message that is watched
   parallelize::Histogram waiting_times_;
   parallelize::Histogram processing_times_;
+  parallelize::Histogram latencies_;                // waiting and processing, of what is worth a hand-over
   parallelize::Histogram resequencing_times_;       // from the arrival at an outlet
   parallelize::HotKeys busy_keys_;          // by the time that they take; their text is cut
 };

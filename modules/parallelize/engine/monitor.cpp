@@ -472,6 +472,8 @@ parallelize_monitor::report(const ParallelizeElementDescription &element, std::u
   write_distribution(json, engine_.waiting_times());
   json.name("processing");
   write_distribution(json, engine_.processing_times());
+  json.name("latency");
+  write_distribution(json, engine_.latencies());
   if (engine_.options().outlets)
     {
       json.name("resequencing");
