@@ -561,8 +561,9 @@ parallelize_engine::close(ParallelizeProducer &producer)
   hand_over(producer);
   if (producer.forwarded)
     {
-      inlined_[PARALLELIZE_INLINE_TOO_CHEAP].fetch_add(producer.forwarded - producer.helped, std::memory_order_relaxed);
-      inlined_[PARALLELIZE_INLINE_CROWDED].fetch_add(producer.helped, std::memory_order_relaxed);
+      never_handed_over_[PARALLELIZE_INLINE_TOO_CHEAP].fetch_add(producer.forwarded - producer.helped,
+                                                                 std::memory_order_relaxed);
+      never_handed_over_[PARALLELIZE_INLINE_CROWDED].fetch_add(producer.helped, std::memory_order_relaxed);
       sources_busy_ns_.fetch_add(std::uint64_t{producer.forwarded} * cost_.nanoseconds(), std::memory_order_relaxed);
       producer.forwarded = producer.helped = 0;
     }
@@ -673,8 +674,7 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
       const unsigned done = runner.done - runner.from_outlets;
       more = runner.from_outlets > 0 || runner.done >= options_.quantum || slice_is_over(runner);
       any |= runner.done > 0;
-      inlined_[reason].fetch_add(done, std::memory_order_relaxed);
-      helped_started_.fetch_add(done, std::memory_order_relaxed);
+      helped_started_[reason].fetch_add(done, std::memory_order_relaxed);
       if (publish(runner))
         {
           // What is queued again may have nobody but us to run it.
@@ -1238,8 +1238,8 @@ parallelize_engine::counters() const
   ParallelizeEngineCounters result = {};
 
   std::uint64_t published = helped_published_.load(relaxed);
-  std::uint64_t started = helped_started_.load(relaxed);
-  const std::uint64_t helped = started;
+  std::uint64_t started = 0;
+  std::uint64_t never_handed_over = 0;
   result.stolen = helped_stolen_.load(relaxed);
   for (const auto &worker : workers_)
     {
@@ -1250,10 +1250,13 @@ parallelize_engine::counters() const
     }
   for (unsigned reason = 0; reason < PARALLELIZE_INLINE_REASONS; reason++)
     {
-      result.inlined[reason] = inlined_[reason].load(relaxed);
+      const std::uint64_t forwarded = never_handed_over_[reason].load(relaxed);
+      const std::uint64_t helped = helped_started_[reason].load(relaxed);
+      never_handed_over += forwarded;
+      started += helped;
+      result.inlined[reason] = forwarded + helped;
       (reason == PARALLELIZE_INLINE_TOO_CHEAP ? result.forwarded_directly : result.helped) += result.inlined[reason];
     }
-  const std::uint64_t never_handed_over = excess(result.forwarded_directly + result.helped, helped);
   const std::uint64_t handed_over = handed_over_.load(relaxed);
 
   result.entered = handed_over + never_handed_over;

@@ -308,8 +308,8 @@ private:
   ParallelizeProducer *free_producers_ = nullptr;
 
   // Once a batch or slice of a producer's thread
-  alignas(64) std::atomic<std::uint64_t> inlined_[PARALLELIZE_INLINE_REASONS] = {};
-  std::atomic<std::uint64_t> helped_started_{0};    // inlined, of what was handed over
+  alignas(64) std::atomic<std::uint64_t> never_handed_over_[PARALLELIZE_INLINE_REASONS] = {};    // inlined
+  std::atomic<std::uint64_t> helped_started_[PARALLELIZE_INLINE_REASONS] = {};      // the same, of what was handed over
   std::atomic<std::uint64_t> helped_published_{0};
   std::atomic<std::uint64_t> helped_stolen_{0};
   std::atomic<std::uint64_t> sources_busy_ns_{0};
