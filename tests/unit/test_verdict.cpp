@@ -188,6 +188,7 @@ Test(verdict, workers_that_wait_for_something)
   it.to.cpu_ns = 2 * second;
   assert_class(it, Bottleneck::worker);
   cr_assert(contains(it.judged().advice, "more workers()"));
+  cr_assert(contains(it.judged().advice, "only 0.2 of 4 cores"));
 }
 
 Test(verdict, cores_that_are_all_busy)

@@ -255,7 +255,9 @@ private:
     verdict_.explanation = "All " + std::to_string(to_.busy_ns.size()) + " workers are busy nearly all the time.";
     verdict_.advice = verdict_.cores_busy >= saturated * around_.cores
                         ? "All cores are busy as well: make the path behind cheaper, or add cores."
-                        : "Cores are idle, what is processed waits for something: give it more workers().";
+                        : "This daemon uses only " + decimal(verdict_.cores_busy) + " of " + std::to_string(around_.cores)
+                            + " cores: if others leave it the rest, what is processed waits for something; give it more "
+                              "workers().";
   }
 
   void key_bound()
@@ -352,6 +354,12 @@ private:
     if (!text.empty())
       text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
     return text + ".";
+  }
+
+  static std::string decimal(double value)
+  {
+    const long tenths = std::lround(value * 10);
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
   }
 
   static std::string percent(double share) { return std::to_string(std::lround(share * 100)) + "%"; }
