@@ -214,7 +214,7 @@ _log_stuck(ParallelizeMetrics *self, const ParallelizeStuckWorker *stuck, const 
   msg_warning(text,
               evt_tag_int("worker", stuck->worker),
               evt_tag_printf("seconds", "%.1f", stuck->nanoseconds / 1e9),
-              evt_tag_str("key", stuck->identified ? key : "unknown"),
+              evt_tag_str("key", stuck->identified && !stuck->behind_outlet ? key : "unknown"),
               evt_tag_printf("rcptid", "%" G_GUINT64_FORMAT, stuck->message_id),
               evt_tag_printf("waiting", "%" G_GUINT64_FORMAT, stuck->waiting),
               evt_tag_int("stuck_workers", stuck->stuck_workers),
@@ -226,7 +226,9 @@ _log_stuck(ParallelizeMetrics *self, const ParallelizeStuckWorker *stuck, const 
 static void
 _stuck(gpointer user_data, const ParallelizeStuckWorker *stuck)
 {
-  _log_stuck(user_data, stuck, "WARNING: a worker of parallelize() is stuck on one message");
+  _log_stuck(user_data, stuck,
+             stuck->behind_outlet ? "WARNING: a worker of parallelize() is stuck on one message behind resequence()"
+             : "WARNING: a worker of parallelize() is stuck on one message");
 }
 
 static void

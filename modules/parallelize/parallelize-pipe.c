@@ -44,6 +44,8 @@ struct _ParallelizeBatch
   ParallelizePipe *pipe;
   ParallelizeProducer *producer;
   HostCompatSource *source;     /* that this thread reads; NULL: none */
+  gsize came;                   /* messages, also before it was published in between */
+  gboolean goes_on;             /* it is published in between */
   WorkerBatchCallback finished;
   gboolean forwarding;          /* a message is on its way through the path behind, on this very stack */
   gboolean finished_meanwhile;
@@ -230,8 +232,8 @@ _report_window(ParallelizeBatch *batch)
 {
   gsize window, left;
 
-  if (batch->source && host_compat_get_window(batch->source, &window, &left))
-    parallelize_producer_report_window(batch->producer, window, left);
+  if (batch->source && !batch->goes_on && host_compat_get_window(batch->source, &window, &left))
+    parallelize_producer_report_window(batch->producer, window, left, batch->came);
 }
 
 static void
@@ -298,6 +300,19 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
   open_batches = batch;
   if (batches)
     host_compat_register_last_batch_callback(&batch->finished);
+  return batch;
+}
+
+/* What this thread has forwarded so far is published, in the middle of what it reads. */
+static ParallelizeBatch *
+_publish_batch(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg)
+{
+  gsize came = batch->came;
+
+  batch->goes_on = TRUE;
+  main_loop_worker_invoke_batch_callbacks();
+  batch = _open_batch(self, msg);
+  batch->came = came;
   return batch;
 }
 
@@ -445,10 +460,10 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   accept = parallelize_producer_accept(batch->producer);
   if (G_UNLIKELY(accept == PARALLELIZE_ACCEPT_PUBLISH))
     {
-      main_loop_worker_invoke_batch_callbacks();
-      batch = _open_batch(self, msg);
+      batch = _publish_batch(self, batch, msg);
       accept = parallelize_producer_accept(batch->producer);
     }
+  batch->came++;
 
   switch (accept)
     {

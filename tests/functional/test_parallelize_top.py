@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness.environment import PARALLELIZE_TOP, host_has_builtin
-from harness.messages import TCP_SOURCE, in_turn
+from harness.messages import HEAVY, TCP_SOURCE, in_turn
 from harness.network import send_tcp
 from harness.trace import work_and_trace
 from harness.traffic import endless
@@ -59,8 +59,9 @@ def test_once(syslog_ng, stream):
         r"throughput +\S+/s of at most \S+/s \[#+-*\] +\d+%",
         r"parallelism +\d\.\d\d at once",
         r"(?m)^ +3 +\d+% \[#+-*\] ",
-        r"(?m)^ +latency +p50 +p90 +p99 +p99.9 +max$",
+        r"(?m)^ +time +p50 +p90 +p99 +p99.9 +max$",
         r"processing +\S+ [mu]s",
+        r"latency +\S+ [mu]?s",
         r"(?m)^ +busiest keys +time +messages$",
         r"WORKER-BOUND|BALANCED|SOURCE-BOUND",
         r"-> \w+",
@@ -123,7 +124,46 @@ def test_prometheus_format(syslog_ng, stream):
     assert samples[f'{prefix}processing_seconds_bucket{{{label},le="+Inf"}}'] == samples[
         f"{prefix}processing_seconds_count{{{label}}}"]
     assert samples[f'{prefix}processing_seconds_bucket{{{label},le="0.0002"}}'] == "0"
+    assert samples[f'{prefix}latency_seconds_bucket{{{label},le="0.0002"}}'] == "0"
+    assert int(samples[f"{prefix}latency_seconds_count{{{label}}}"]) > 500
     assert sum(float(value) for name, value in samples.items() if name.startswith(f"{prefix}verdict")) == 1
+
+
+def send_keys(daemon, *keys):
+    """Three hundred messages with each key, which is the whole text of a message."""
+    path = """
+    log {
+        source(s_tcp);
+        parallelize(workers(2) worker-partition-key("$MSG"));
+        filter(f_heavy);
+        destination { file("`dir`/out" template("$PROGRAM\\n")); };
+    };
+    """
+    daemon.start(TCP_SOURCE + HEAVY + path)
+    for key in keys:
+        send_tcp(daemon.port, (b"<13>1 2024-01-01T00:00:00Z host k - - - " + key + b"\n") * 300)
+    daemon.wait_for_lines(300 * len(keys))
+
+
+def test_keys_that_look_the_same_are_one_series(syslog_ng):
+    send_keys(syslog_ng, b"x" * 300 + b"a", b"x" * 300 + b"b", b"\xff\xfe", rb"\xff\xfe")
+    text = output(syslog_ng, "--prometheus")
+    promtool("metrics", text)
+    names = [line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(names) == len(set(names))
+    found = [line for line in text.splitlines() if line.startswith("syslogng_parallelized_hot_key_messages_share_ratio")]
+    assert len(found) == 2
+    assert sum(float(line.rsplit(" ", 1)[1]) for line in found) == pytest.approx(1)
+
+
+def test_keys_that_begin_alike_have_a_line_each(syslog_ng):
+    beginning = "/var/log/containers/production-äöü-"
+    send_keys(syslog_ng, *(f"{beginning}{number}".encode() for number in range(3)))
+    text = output(syslog_ng, "--once", "--interval=0.1")
+    rows = re.findall(rf"(?m)^ +(\d+)% +(\d+)%  {beginning}(\d)$", text)
+    assert sorted(number for _, _, number in rows) == ["0", "1", "2"], text
+    assert 97 <= sum(int(by_messages) for _, by_messages, _ in rows) <= 103
+    assert 97 <= sum(int(by_time) for by_time, _, _ in rows) <= 103
 
 
 def test_prometheus_format_without_elements(syslog_ng):

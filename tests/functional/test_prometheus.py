@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.environment import PARALLELIZE_TOP, REPOSITORY
+from harness.environment import PARALLELIZE_TOP, REPOSITORY, host_has_prometheus
 from harness.messages import TCP_SOURCE
 from harness.network import LOOPBACK, free_port
 from harness.trace import work_and_trace
@@ -62,14 +62,19 @@ def test_each_alert_has_a_test():
     assert {*alerts} == {*re.findall(r"alertname: (\w+)", RULES_TEST.read_text())}
 
 
+def exposed_by_program(daemon):
+    return subprocess.run([PARALLELIZE_TOP, f"--control={daemon.control_socket}", "--prometheus"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+
+
 class Exporter(http.server.ThreadingHTTPServer):
-    """Serves what parallelize-top says of a daemon."""
+    """Serves what a function tells."""
 
     daemon_threads = True
 
-    def __init__(self, daemon):
+    def __init__(self, tell):
         super().__init__((LOOPBACK, 0), Handler)
-        self.syslog_ng = daemon
+        self.tell = tell
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def close(self):
@@ -79,29 +84,28 @@ class Exporter(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        exposed = subprocess.run(
-            [PARALLELIZE_TOP, f"--control={self.server.syslog_ng.control_socket}", "--prometheus"],
-            stdout=subprocess.PIPE,
-        )
-        self.send_response(200 if exposed.returncode == 0 else 500)
+        exposed = self.server.tell()
+        self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write(exposed.stdout)
+        self.wfile.write(exposed.encode())
 
     def log_message(self, *_):
         pass
 
 
 class Prometheus:
-    """A server that scrapes one target each second."""
+    """A server that scrapes one target each second, and whose alerts fire after one second."""
 
     def __init__(self, directory, target):
         self._port = free_port()
         self._log = (directory / "prometheus.log").open("w")
         config = directory / "prometheus.yml"
+        rules = directory / "rules.yml"
+        rules.write_text(re.sub(r"(?m)^( +for:) .*$", r"\1 1s", RULES.read_text()))
         config.write_text(
             "global: { scrape_interval: 1s, evaluation_interval: 1s }\n"
-            f"rule_files: ['{RULES}']\n"
+            f"rule_files: ['{rules}']\n"
             "scrape_configs:\n"
             f"  - {{ job_name: syslog-ng, static_configs: [ {{ targets: ['{LOOPBACK}:{target}'] }} ] }}\n"
         )
@@ -139,7 +143,7 @@ class Prometheus:
 @pytest.fixture
 def prometheus(syslog_ng, tmp_path):
     syslog_ng.start(CONFIG)
-    with contextlib.closing(Exporter(syslog_ng)) as exporter:
+    with contextlib.closing(Exporter(lambda: exposed_by_program(syslog_ng))) as exporter:
         with contextlib.closing(Prometheus(tmp_path, exporter.server_port)) as prometheus:
             yield prometheus
 
@@ -173,8 +177,34 @@ def test_every_query_finds_data(prometheus, syslog_ng, stream):
 
         wait_for(all_found, lambda: f"data for {missing}", seconds=60)
 
-        rules = prometheus.api("rules")["groups"][0]["rules"]
-        assert {rule["health"] for rule in rules} == {"ok"}
-        (hot_key,) = [rule for rule in rules if rule["name"] == "ParallelizeHotKey"]
-        assert hot_key["state"] == "pending"
-        assert hot_key["alerts"][0]["labels"]["key"] == "k3"
+        def firing():
+            rules = prometheus.api("rules")["groups"][0]["rules"]
+            assert {rule["health"] for rule in rules} == {"ok"}
+            return {rule["name"]: rule["alerts"] for rule in rules if rule.get("state") == "firing"}
+
+        wait_for(lambda: "ParallelizeHotKey" in firing(), lambda: f"the alert of a hot key, not only {firing()}")
+        (alert,) = firing()["ParallelizeHotKey"]
+        assert alert["labels"]["key"] == "k3"
+        assert syslog_ng.element()["verdict"]["class"] == "key-bound"
+
+
+def own_metrics(text):
+    return "".join(line + "\n" for line in text.splitlines() if line.startswith("syslogng_parallelized_"))
+
+
+def test_what_the_host_exposes_itself(syslog_ng, stream, tmp_path):
+    if not host_has_prometheus():
+        pytest.skip("this host knows no syslog-ng-ctl stats prometheus")
+    syslog_ng.start(CONFIG.replace("by-program", 'quote \\" and \\\\'))
+    checked = subprocess.run(["promtool", "check", "metrics"], input=own_metrics(syslog_ng.prometheus()), text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # it exposes no help texts and no types, which is all that there is to complain of
+    complaints = [line for line in checked.stdout.splitlines() if not line.endswith("no help text")]
+    assert checked.returncode in (0, 3) and not complaints, checked.stdout
+    with contextlib.closing(Exporter(syslog_ng.prometheus)) as exporter:
+        with contextlib.closing(Prometheus(tmp_path, exporter.server_port)) as prometheus:
+            with endless(syslog_ng, stream, keys=lambda number: number % 50):
+                query = "sum(rate(syslogng_parallelized_processed_events_total[10s])) > 0"
+                wait_for(lambda: prometheus.query(query), lambda: f"data for {query}", seconds=60)
+            (sample,) = prometheus.query("syslogng_parallelized_entered_events_total")
+            assert sample["metric"]["id"] == 'quote " and \\'

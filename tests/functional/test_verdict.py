@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from harness.messages import LINES, TCP_SOURCE, check_order, check_unordered
+from harness.messages import HEAVY, LINES, TCP_SOURCE, Stream, check_order, check_unordered
 from harness.network import LineServer, connect
 from harness.trace import Hold, work_and_trace
 from harness.traffic import endless
@@ -127,6 +127,26 @@ def test_key_bound_by_one_of_many(syslog_ng, stream):
     assert found["utilization_variance"] >= 0
 
 
+LONG_BEGINNING = "/var/log/containers/production-app-"
+
+
+def test_keys_that_begin_alike_are_not_one(syslog_ng):
+    stream = Stream(LONG_BEGINNING)
+    syslog_ng.start(path('workers(4) worker-partition-key("$PROGRAM")', microseconds=5000))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50, at_once=8, per_second=500):
+        found = wait_for_verdict(syslog_ng, "balanced")
+    assert found["key"] is None
+
+
+def test_key_bound_by_one_of_many_that_begin_alike(syslog_ng):
+    stream = Stream(LONG_BEGINNING)
+    syslog_ng.start(path('workers(8) worker-partition-key("$PROGRAM") prefetch(100)', microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: 0 if number % 10 < 6 else number % 1000):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == f"{LONG_BEGINNING}0"
+    assert 0.5 < found["key_share"] < 0.7
+
+
 def test_key_bound_by_one_that_is_expensive(syslog_ng, stream):
     """A twentieth of the messages, but nearly all of the work."""
     options = 'workers(4) worker-partition-key("$PROGRAM")'
@@ -180,6 +200,26 @@ def test_destination_bound(syslog_ng, stream):
     with endless(syslog_ng, stream, keys=lambda number: number % 50):
         found = wait_for_verdict(syslog_ng, "destination-bound")
         assert "destination" in found["advice"]
+
+
+def test_destination_bound_by_one_that_acknowledges_in_bulk(syslog_ng, stream):
+    """Most batches find the window open, until it is used up for as long as a thousand messages take."""
+    bulk = SLOW_DESTINATION.replace("$(test-burn 1000)", "$(test-work 200)").replace("\\n\"))", "\\n\") flush-lines(1000))")
+    assert bulk.count("flush-lines(1000)") == bulk.count("test-work 200") == 1
+    syslog_ng.start(bulk)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        wait_for_verdict(syslog_ng, "destination-bound")
+
+
+def test_fast_destination_and_a_window_that_one_batch_fills(syslog_ng, stream):
+    config = "log { source(s_tcp); parallelize(workers(2)); destination(d_lines); flags(flow-control); };"
+    window = "log-iw-size(100000) max-connections(10)"
+    assert window in TCP_SOURCE
+    syslog_ng.start(TCP_SOURCE.replace(window, "log-fetch-limit(100)") + LINES + config)
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "source-bound")
+        assert syslog_ng.element()["counters"]["windows"]["last_size"] == 100
+    assert "costs less" in found["explanation"]
 
 
 def test_destination_bound_by_one_that_takes_nothing(syslog_ng, stream):
@@ -249,6 +289,40 @@ def test_stuck_worker_is_named_with_its_message(syslog_ng, stream):
     assert line.split("rcptid=")[1].split(",")[0] == end.split("rcptid=")[1].split(",")[0]
     check_order(syslog_ng.wait_for_lines(10), stream.sent)
     assert len(syslog_ng.logged(STUCK)) == 1
+
+
+def test_stuck_worker_behind_resequence(syslog_ng, stream):
+    """What is told is the message that hangs, not the one that the worker had started before."""
+    held = Hold(syslog_ng.path("hold"))
+    path = STUCK_PATH.replace("rewrite(r_hold);", "filter(f_heavy); resequence(); rewrite(r_hold);")
+    syslog_ng.start(TCP_SOURCE + LINES + HEAVY + path.replace("d_lines", "d_numbered") + """
+    destination d_numbered { file("`dir`/out" template("$PROGRAM $MSG $RCPTID\\n")); };
+    """)
+    with held.held(), connect(syslog_ng.port) as connection:
+        connection.sendall(stream.take([1] + [2] * 30))
+        (line,) = syslog_ng.wait_for_log(STUCK)
+        assert "stuck on one message behind resequence(); " in line
+        assert "key='unknown'" in line
+        assert "resequence()" in wait_for_verdict(syslog_ng, "order-bound")["explanation"]
+        held.release()
+        syslog_ng.wait_for_log(NO_LONGER_STUCK)
+    lines = syslog_ng.wait_for_lines(31)
+    check_order(lines, stream.sent)
+    number = lines[0].split()[2]
+    assert lines[0].startswith("k1 ") and f"rcptid='{number}'" in line
+
+
+def test_key_bound_by_one_message(syslog_ng, stream):
+    """One of twenty keys hangs; its messages fill the window, until the others cannot come in any more."""
+    held = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(SOURCE + LINES + HEAVY + STUCK_PATH.replace("rewrite(r_hold);", "filter(f_heavy); rewrite(r_hold);"))
+    with held.held(), endless(syslog_ng, stream, keys=lambda number: number % 20, at_once=20, per_second=2000):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+        assert found["key"] == "k1"
+        # and when no more come in
+        syslog_ng.wait_for(lambda: verdict(syslog_ng)["rate"] == 0, "a window that is full", SECONDS)
+        assert verdict(syslog_ng)["class"] == "key-bound"
+        held.release()
 
 
 def test_workers_that_are_merely_slow_are_not_stuck(syslog_ng, stream):

@@ -26,11 +26,16 @@ struct Route
   bool goes_on = false;         // its ticket is held beyond its being forwarded
 };
 
-struct FakeCopy
+// What a handle points to begins with it.
+struct FakeNumber
+{
+  std::uint64_t number;
+};
+
+struct FakeCopy : FakeNumber    // the number: of its source and outlet
 {
   unsigned source;
   unsigned outlet;
-  std::uint64_t number;         // of its source and outlet
   std::uint32_t ticket = 0;     // once it is known
 
   static std::string stream(unsigned outlet) { return "outlet " + std::to_string(outlet); }
@@ -38,11 +43,10 @@ struct FakeCopy
   std::uint32_t flags() const { return static_cast<std::uint32_t>(number * 17 + outlet); }
 };
 
-struct FakeMessage
+struct FakeMessage : FakeNumber // the number: of its source and key
 {
   unsigned source;
   std::string key;
-  std::uint64_t number;         // of its source and key
   std::uint64_t cost;           // nanoseconds
   std::vector<std::unique_ptr<FakeCopy>> copies = {};
   std::vector<std::unique_ptr<FakeCopy>> later = {};
@@ -141,7 +145,7 @@ public:
       .wake = [](void *self, unsigned worker) { static_cast<FakeHost *>(self)->wake(worker); },
       .now = [](void *self) { return static_cast<FakeHost *>(self)->now(); },
       .message_id = [](void *, const ParallelizeMessage *message)
-      { return static_cast<FakeMessage *>(message->handle)->number; },
+      { return static_cast<FakeNumber *>(message->handle)->number; },
       .hot_key = [](void *self, const char *key, size_t length, unsigned percent)
       { static_cast<FakeHost *>(self)->hot_key({key, length}, percent); },
     };
@@ -570,7 +574,7 @@ FakeSource::copies_for(const std::vector<unsigned> &outlets)
   std::vector<std::unique_ptr<FakeCopy>> copies;
   for (const unsigned outlet : outlets)
     copies.push_back(
-      std::make_unique<FakeCopy>(FakeCopy{index_, outlet, host_.outlet_order_.sent(index_, FakeCopy::stream(outlet))}));
+      std::make_unique<FakeCopy>(FakeCopy{{host_.outlet_order_.sent(index_, FakeCopy::stream(outlet))}, index_, outlet}));
   return copies;
 }
 
@@ -579,7 +583,7 @@ FakeSource::send(const std::string &key, const Route &route)
 {
   FakeHost::Running as(host_, *this);
   auto message = std::make_unique<FakeMessage>(
-    FakeMessage{index_, key, host_.order_.sent(index_, key), host_.cost});
+    FakeMessage{{host_.order_.sent(index_, key)}, index_, key, host_.cost});
   message->copies = copies_for(route.outlets);
   message->later = copies_for(route.later);
   message->goes_on = route.goes_on || !route.later.empty();

@@ -324,6 +324,7 @@ private:
     };
     ParallelizeMonitor *monitor = parallelize_monitor_new(engine_, &options, 0);
     std::size_t length = 0;
+    ParallelizeEngineCounters last = counters();
     do
       {
         parallelize_monitor_tick(monitor, 0);
@@ -332,6 +333,11 @@ private:
         const ParallelizeEngineCounters counters = this->counters();
         cr_assert_leq(counters.in_flight, total_);
         cr_assert_leq(counters.waiting, total_);
+        // What counts up never runs back.
+        cr_assert_leq(counters.entered, total_);
+        cr_assert_geq(counters.entered, last.entered);
+        cr_assert_geq(counters.processed, last.processed);
+        last = counters;
         std::this_thread::yield();
       }
     while (!finished_);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Distributions, hot keys, the message that a thread is at, and JSON.
 
+#include "engine/counter.hpp"
 #include "engine/histogram.hpp"
 #include "engine/hot-key.hpp"
 #include "engine/json.hpp"
@@ -9,6 +10,7 @@
 #include <criterion/criterion.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -99,6 +101,61 @@ Test(histogram, without_values)
 }
 
 /* ------------------------------------------------------------------------
+ * Busy time
+ * ------------------------------------------------------------------------ */
+
+Test(busy_time, grows_while_busy_only)
+{
+  BusyTime busy;
+  std::uint64_t now = 1'000;
+  const auto clock = [&] { return now; };
+  cr_assert_eq(busy.read(clock), 0);
+  busy.start(now);
+  now += 10;
+  cr_assert_eq(busy.read(clock), 10);
+  busy.stop(now += 5);
+  now += 100;
+  cr_assert_eq(busy.read(clock), 15);
+  busy.start(now);
+  cr_assert_eq(busy.read(clock), 15);
+  now += 7;
+  cr_assert_eq(busy.read(clock), 22);
+  busy.stop(now);
+  cr_assert_eq(busy.total(), 22);
+}
+
+// Half of the time it is: the thread starts and stops at each step of the clock.
+Test(busy_time, is_never_read_backwards_or_twice)
+{
+  constexpr std::uint64_t steps = 1'000'000;
+  BusyTime busy;
+  std::atomic<std::uint64_t> clock{1};
+  std::thread worker([&]
+  {
+    for (std::uint64_t i = 0; i < steps; i++)
+      {
+        busy.start(clock.load());
+        clock.fetch_add(1);
+        busy.stop(clock.load());
+        clock.fetch_add(1);
+      }
+  });
+
+  std::uint64_t last = 0;
+  while (clock.load() < 2 * steps)
+    {
+      const std::uint64_t at_least = clock.load() / 2;
+      const std::uint64_t seen = busy.read([&] { return clock.load(); });
+      cr_assert_geq(seen + 1, at_least);
+      cr_assert_leq(last, seen);
+      cr_assert_leq(seen, clock.load());
+      last = seen;
+    }
+  worker.join();
+  cr_assert_eq(busy.total(), steps);
+}
+
+/* ------------------------------------------------------------------------
  * Hot keys
  * ------------------------------------------------------------------------ */
 
@@ -110,6 +167,19 @@ feed(HotKeys &hot_keys, const std::string &key, std::string &hot)
   hot_keys.sample(key, std::hash<std::string>()(key), hot);
 }
 
+}
+
+Test(hot_keys, are_on_cache_lines_of_their_own)
+{
+  struct
+  {
+    char before;
+    HotKeys hot_keys;
+    char behind;
+  } neighbours;
+  const auto line = [](const void *address) { return reinterpret_cast<std::uintptr_t>(address) / 64; };
+  cr_assert_neq(line(&neighbours.before), line(&neighbours.hot_keys));
+  cr_assert_neq(line(&neighbours.behind), line(reinterpret_cast<char *>(&neighbours.hot_keys + 1) - 1));
 }
 
 Test(hot_keys, counts_keep_the_bound_of_the_sketch)
@@ -189,8 +259,8 @@ Test(hot_keys, weights_count_as_so_many)
   HotKeys hot_keys;
   for (unsigned i = 0; i < 1000; i++)
     {
-      hot_keys.weigh("heavy", 1, 1'000'000);
-      hot_keys.weigh("light", 2, 1'000);
+      hot_keys.weigh("heavy", false, 1, 1'000'000);
+      hot_keys.weigh("light", false, 2, 1'000);
     }
   const HotKeys::Report report = hot_keys.report();
   cr_assert_eq(report.keys[0].key, "heavy");
@@ -205,6 +275,20 @@ Test(hot_keys, a_long_key_is_cut)
   std::string hot;
   feed(hot_keys, std::string(100'000, 'x'), hot);
   cr_assert_eq(hot_keys.report().keys[0].key.size(), HotKeys::max_key_length);
+  cr_assert(hot_keys.report().keys[0].cut);
+}
+
+Test(hot_keys, keys_that_begin_alike_are_not_one)
+{
+  const std::string beginning(HotKeys::max_key_length, 'x');
+  HotKeys hot_keys;
+  std::string hot;
+  for (unsigned i = 0; i < 100; i++)
+    {
+      feed(hot_keys, beginning + std::to_string(i % 2), hot);
+      hot_keys.weigh("cut", true, i % 4, 1);
+    }
+  cr_assert_eq(hot_keys.report().keys.size(), 6);
 }
 
 /* ------------------------------------------------------------------------
@@ -219,7 +303,7 @@ Test(running_message, is_told_with_its_key_and_id)
   key.assign("the key");
   running.start(key, 7);
   cr_assert(running.read(identity));
-  cr_assert_eq(identity.started, 1);
+  cr_assert_eq(identity.sequence, 1);
   cr_assert_eq(identity.id, 7);
   cr_assert(identity.key.view() == "the key");
   cr_assert(!identity.key.cut);
@@ -233,6 +317,26 @@ Test(running_message, a_long_key_is_cut)
   key.assign(std::string(KeyHead::capacity + 1, 'x'));
   cr_assert(key.cut);
   cr_assert_eq(key.view().size(), KeyHead::capacity);
+}
+
+Test(running_message, behind_an_outlet_is_another_one)
+{
+  RunningMessage running;
+  RunningMessage::Identity identity;
+  KeyHead key;
+  key.assign("the key");
+  running.start(key, 7);
+  running.start_behind_outlet(8);
+  cr_assert(running.read(identity));
+  cr_assert(identity.behind_outlet);
+  cr_assert_eq(identity.id, 8);
+  cr_assert(identity.key.view().empty());
+  cr_assert_eq(identity.sequence, 2);
+  cr_assert_eq(running.started(), 1);
+  running.start(key, 9);
+  cr_assert(running.read(identity));
+  cr_assert(!identity.behind_outlet);
+  cr_assert_eq(running.started(), 2);
 }
 
 Test(running_message, is_never_a_mixture_of_two)
@@ -253,12 +357,12 @@ Test(running_message, is_never_a_mixture_of_two)
   while (seen < messages)
     {
       RunningMessage::Identity identity;
-      if (!running.read(identity) || identity.started == 0)
+      if (!running.read(identity) || identity.sequence == 0)
         continue;
-      cr_assert_eq(identity.id, identity.started);
-      const std::string expected(KeyHead::capacity, static_cast<char>('a' + identity.started % 26));
+      cr_assert_eq(identity.id, identity.sequence);
+      const std::string expected(KeyHead::capacity, static_cast<char>('a' + identity.sequence % 26));
       cr_assert(identity.key.view() == expected);
-      seen = identity.started;
+      seen = identity.sequence;
     }
   worker.join();
 }

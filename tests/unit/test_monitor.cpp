@@ -73,7 +73,7 @@ private:
   void
   tell(const char *what, const ParallelizeStuckWorker *stuck)
   {
-    told.push_back(std::string(what) + " " + std::to_string(stuck->worker) + " key "
+    told.push_back(std::string(what) + " " + std::to_string(stuck->worker) + (stuck->behind_outlet ? " outlet" : " key ")
                    + std::string(stuck->key, stuck->key_length) + " id " + std::to_string(stuck->message_id) + " after "
                    + std::to_string(stuck->nanoseconds / second) + " of " + std::to_string(stuck->stuck_workers));
   }
@@ -119,6 +119,70 @@ Test(stuck, is_told_with_its_message_and_end)
   cr_assert(watch.told[1].starts_with("free 0 key slow id 2 after"), "%s", watch.told[1].c_str());
   watch.ticks(100);
   cr_assert_eq(watch.told.size(), 2);
+}
+
+Test(stuck, is_the_verdict_while_messages_wait)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  while_forwarding(host, "slow", 1, [&]
+  {
+    watch.ticks(6);
+    const std::string report = watch.report();
+    for (const char *part : {R"("class":"key-bound")", R"("key":"slow")", "99 messages wait"})
+      cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+  });
+  source.send("slow", 101);
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(20);
+  cr_assert(watch.report().find(R"("class":"source-bound")") != std::string::npos);
+}
+
+Test(stuck, behind_an_outlet)
+{
+  ParallelizeEngineOptions with_outlet = options(2);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_outlet = [&](const FakeCopy &copy)
+  {
+    if (copy.number != 1)
+      return;
+    watch.ticks(6);
+    const std::string report = watch.report();
+    for (const char *part : {R"("class":"order-bound")", "all after it wait", R"("waiting":0)"})
+      cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+  };
+  for (unsigned i = 0; i < 4; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  watch.ticks(1);
+  cr_assert_eq(watch.told.size(), 2);
+  cr_assert(watch.told[0].find(" outlet id 1 after 5 of 1") != std::string::npos, "%s", watch.told[0].c_str());
+  host.come_to_rest();
+}
+
+Test(stuck, many_messages_behind_an_outlet_are_not_one)
+{
+  ParallelizeEngineOptions with_outlet = options(1);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.on_outlet = [&](const FakeCopy &) { watch.ticks(4); };
+  for (unsigned i = 0; i < 4; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert(watch.told.empty());
+  host.come_to_rest();
 }
 
 Test(stuck, many_messages_are_not_one)
@@ -221,24 +285,192 @@ Test(counting, of_busy_and_idle_time)
   cr_assert_eq(host.worker_counters(0).idle_ns, 10 * second);
 }
 
+Test(counting, of_busy_time_goes_on_while_outlets_run)
+{
+  ParallelizeEngineOptions with_outlet = options(1, false);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start_asleep();
+  host.cost = 3 * second;
+  host.cost_behind_outlets = second;
+  std::uint64_t expected = 0;
+  const auto look = [&](std::uint64_t more)
+  {
+    expected += more;
+    const std::uint64_t busy = host.worker_counters(0).busy_ns;
+    cr_assert_eq(busy, expected, "%lu instead of %lu", busy, expected);
+  };
+  host.on_forward = [&](const FakeMessage &) { look(3 * second); };
+  host.on_outlet = [&](const FakeCopy &) { look(second); };
+  for (unsigned i = 0; i < 3; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  host.elapsed += second;
+  look(0);
+  cr_assert_eq(expected, 12 * second);
+}
+
 Test(counting, of_windows)
 {
   FakeHost host(options(1));
   host.start();
   ParallelizeProducer *producer = parallelize_producer_open(host.engine(), PARALLELIZE_PRODUCER_BATCHES);
   Watch watch(host);
-  parallelize_producer_report_window(producer, 100, 50);
+  parallelize_producer_report_window(producer, 100, 50, 10);
   cr_assert(watch.report().find(R"("windows":{"seen":1,"used_up_inside":0,"used_up_beyond":0,"last_size":100})")
             != std::string::npos);
-  parallelize_producer_report_window(producer, 100, 0);
+  parallelize_producer_report_window(producer, 100, 0, 10);
   cr_assert(watch.report().find(R"("used_up_beyond":1)") != std::string::npos);
   FakeSource &source = host.source();
   source.send("a", 60);
   source.end_batch();
-  parallelize_producer_report_window(producer, 100, 0);
+  parallelize_producer_report_window(producer, 100, 0, 10);
   cr_assert(watch.report().find(R"("used_up_inside":1)") != std::string::npos);
   parallelize_producer_close(producer);
   host.come_to_rest();
+}
+
+namespace {
+
+// A source with a window of 1000 that reads ten messages at a time, each of
+// which is forwarded at once.
+class WindowedSource
+{
+public:
+  explicit WindowedSource(FakeHost &host) : source_(host.source()), host_(host) {}
+
+  // So many that are not acknowledged.
+  void
+  read(unsigned batches, unsigned come = 10)
+  {
+    while (batches--)
+      {
+        source_.send("a", come);
+        host_.run_until_quiet();
+        source_.end_batch();
+        host_.run_until_quiet();
+        used_ += come;
+        ParallelizeProducer *producer = parallelize_producer_open(host_.engine(), PARALLELIZE_PRODUCER_BATCHES);
+        parallelize_producer_report_window(producer, 1000, 1000 - used_, come);
+        parallelize_producer_close(producer);
+      }
+  }
+
+  void acknowledge(unsigned count) { used_ -= count; }
+
+private:
+  FakeSource &source_;
+  FakeHost &host_;
+  unsigned used_ = 0;
+};
+
+void
+assert_verdict(Watch &watch, const std::string &expected)
+{
+  const std::string report = watch.report();
+  cr_assert(report.find("\"class\":\"" + expected + "\"") != std::string::npos, "not %s: %s", expected.c_str(),
+            report.c_str());
+}
+
+}
+
+// Most batches end with an open window.
+Test(windows, of_a_slow_destination_that_acknowledges_in_bulk)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.read(100);
+      watch.ticks(1);
+      source.acknowledge(1000);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+Test(windows, of_a_slow_destination_that_acknowledges_one_by_one)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  source.read(100);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      for (unsigned j = 0; j < 100; j++)
+        {
+          source.acknowledge(10);
+          source.read(1);
+        }
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+// When a batch uses up the window its messages are still inside.
+Test(windows, of_a_slow_destination_behind_workers_that_take_their_time)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  FakeSource &source = host.source();
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.send("a", 600);
+      source.end_batch();
+      ParallelizeProducer *producer = parallelize_producer_open(host.engine(), PARALLELIZE_PRODUCER_BATCHES);
+      parallelize_producer_report_window(producer, 1000, 400, 600);
+      source.send("b", 400);
+      parallelize_producer_report_window(producer, 1000, 0, 400);
+      parallelize_producer_close(producer);
+      source.end_batch();
+      host.run_until_quiet();
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "destination-bound");
+}
+
+// It opens and closes the window often in a short time.
+Test(windows, of_a_destination_that_was_slow_for_a_moment)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  source.read(100);
+  for (unsigned i = 0; i < 50; i++)
+    {
+      source.acknowledge(1);
+      source.read(1, 1);
+    }
+  source.acknowledge(1000);
+  for (unsigned i = 0; i < 500; i++)
+    {
+      source.read(1);
+      source.acknowledge(10);
+    }
+  watch.ticks(9);
+  assert_verdict(watch, "source-bound");
+}
+
+Test(windows, that_one_batch_fills_tell_nothing_of_the_destination)
+{
+  FakeHost host(options(2));
+  host.start_asleep();
+  Watch watch(host);
+  WindowedSource source(host);
+  for (unsigned i = 0; i < 8; i++)
+    {
+      source.read(1, 1000);
+      source.acknowledge(1000);
+      watch.ticks(1);
+    }
+  assert_verdict(watch, "source-bound");
 }
 
 Test(report, is_json_with_everything)
@@ -271,6 +503,62 @@ Test(report, times_of_slow_messages_are_all_known)
   const std::string report = watch.report();
   cr_assert(report.find(R"("processing":{"count":20,"sum":0.02,"p50":0.001,"p90":0.001)") != std::string::npos,
             "%s", report.c_str());
+}
+
+Test(report, latency_is_waiting_and_processing_of_the_same_message)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  host.elapsed = second;
+  Watch watch(host);
+  host.cost = 10 * second;
+  source.send("k");
+  source.end_batch();
+  host.elapsed += 7 * second;
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  for (const char *part : {R"("waiting":{"count":1,"sum":7,)", R"("processing":{"count":1,"sum":10,)",
+                           R"("latency":{"count":1,"sum":17,"p50":17,)"})
+    cr_assert(report.find(part) != std::string::npos, "no %s in %s", part, report.c_str());
+}
+
+Test(report, keys_that_begin_alike_are_not_one)
+{
+  FakeHost host(options(4));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.cost = second / 100;
+  const std::string beginning = "/var/log/containers/production-app-";
+  for (unsigned i = 0; i < 5'000; i++)
+    source.send(beginning + std::to_string(i % 50));
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  const std::size_t by_time = report.find(R"("by_time":[{"key":)");
+  const std::size_t shares = report.find(R"("share":)", by_time);
+  const double share = std::stod(report.substr(shares + 8));
+  cr_assert_lt(share, 0.1, "%f", share);
+  const std::string name = report.substr(by_time + 18, beginning.size() + 1);
+  cr_assert_eq(name, "\"" + beginning, "%s", name.c_str());
+}
+
+Test(report, a_key_that_is_known_by_its_beginning_only)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  host.cost = second / 100;
+  // What takes nearly all of the time is too rare to be seen at the entrance.
+  source.send("whole", 1);
+  source.send(std::string(31, 'x'), 1);
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string report = watch.report();
+  cr_assert(report.find(R"({"key":")" + std::string(30, 'x') + R"(...","share":0.5)") != std::string::npos, "%s",
+            report.c_str());
 }
 
 Test(report, times_of_slow_messages_that_the_source_processes_are_known_as_well)

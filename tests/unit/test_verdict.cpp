@@ -30,7 +30,6 @@ struct Case
       to.busy_ns[i] += static_cast<std::uint64_t>(busy_seconds[i] * second);
     around.cores = 4;
     around.key_advice = "another key";
-    to.windows_seen = 100;
   }
 
   void
@@ -38,6 +37,7 @@ struct Case
   {
     to.entered += messages;
     to.processed += messages;
+    to.came += messages;
   }
 
   // So many wait all the time.
@@ -173,7 +173,7 @@ Test(verdict, a_window_that_is_too_small)
 {
   Case it({6, 6});
   it.process(1'000);
-  it.to.room_used_up_inside = 900;
+  it.to.came_to_the_end = 900;
   it.around.window = 10;
   assert_class(it, Bottleneck::source);
   cr_assert(contains(it.judged().advice, "log-iw-size()"));
@@ -188,6 +188,7 @@ Test(verdict, workers_that_wait_for_something)
   it.to.cpu_ns = 2 * second;
   assert_class(it, Bottleneck::worker);
   cr_assert(contains(it.judged().advice, "more workers()"));
+  cr_assert(contains(it.judged().advice, "only 0.2 of 4 cores"));
 }
 
 Test(verdict, cores_that_are_all_busy)
@@ -231,6 +232,38 @@ Test(verdict, one_key_among_many)
   assert_class(it, Bottleneck::key);
 }
 
+Test(verdict, one_message_that_takes_long)
+{
+  Case it({10, 2, 2, 2});
+  it.process(1'000);
+  it.around.waiting_since_stuck = 99;
+  it.keys("other", 0.02, 64);
+  assert_class(it, Bottleneck::source);
+  it.around.stuck_ns = 8 * second;
+  it.around.stuck_key = "slow";
+  assert_class(it, Bottleneck::key);
+  cr_assert_eq(it.judged().key, "slow");
+  assert_near(it.judged().key_share, 0.5);
+  cr_assert(contains(it.judged().explanation, "8 seconds; 99 messages"));
+}
+
+Test(verdict, one_message_that_takes_long_and_holds_nobody_up)
+{
+  Case it({10, 2, 2, 2});
+  it.process(1'000);
+  it.keys("other", 0.02, 64);
+  it.around.stuck_ns = 8 * second;
+  assert_class(it, Bottleneck::source);
+}
+
+Test(verdict, no_more_messages)
+{
+  Case it({0, 0});
+  it.to.in_flight = 3;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "3 are being processed"));
+}
+
 Test(verdict, a_hot_key_that_holds_nobody_up)
 {
   Case it({2, 1, 1, 0});
@@ -253,7 +286,7 @@ Test(verdict, messages_that_wait_for_their_turn)
 {
   Case it({10, 0, 0, 0});
   it.process(1'000);
-  it.to.room_used_up_inside = 900;
+  it.to.came_to_the_end = 900;
   it.to.in_flight = 1;
   assert_class(it, Bottleneck::source);
   it.to.parked = 99;
@@ -265,7 +298,6 @@ Test(verdict, messages_that_wait_for_their_turn)
 Test(verdict, messages_that_have_waited_for_their_turn_for_long)
 {
   Case it({10, 0, 0, 0});
-  it.to.windows_seen = it.from.windows_seen;
   it.to.in_flight = 1;
   it.to.parked = 99;
   it.to.blocked_inside = true;
@@ -285,16 +317,28 @@ Test(verdict, a_destination_that_is_slow)
 {
   Case it({1, 1});
   it.process(1'000);
-  it.to.windows_used_up_beyond = 90;
-  it.to.blocked_beyond = true;
+  it.to.came_to_the_end = 900;
+  it.to.looks_beyond = 7;
   assert_class(it, Bottleneck::destination);
+}
+
+Test(verdict, windows_that_are_used_up_now_inside_and_now_beyond)
+{
+  Case it({1, 1});
+  it.process(1'000);
+  it.to.came_to_the_end = 600;
+  it.to.looks_beyond = 4;
+  it.to.looks_inside = 3;
+  assert_class(it, Bottleneck::destination);
+  it.to.looks_inside = 5;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().advice, "log-iw-size()"));
 }
 
 Test(verdict, a_destination_that_takes_nothing)
 {
   Case it({0, 0});
   it.from.blocked_beyond = it.to.blocked_beyond = true;
-  it.to.windows_seen = it.from.windows_seen;
   assert_class(it, Bottleneck::destination);
 }
 
@@ -302,7 +346,8 @@ Test(verdict, a_destination_that_was_slow_a_moment_ago)
 {
   Case it({4, 4});
   it.process(1'000);
-  it.to.windows_used_up_beyond = 10;
+  it.to.came_to_the_end = 100;
+  it.to.looks_beyond = 1;
   it.to.blocked_beyond = true;
   assert_class(it, Bottleneck::source);
 }

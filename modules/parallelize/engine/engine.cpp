@@ -235,11 +235,11 @@ parallelize_engine::accept(ParallelizeProducer &producer)
 
 // A message that is one of `weight` has been processed.  Any thread.
 void
-parallelize_engine::record_processing(const KeyHead &key, std::uint64_t nanoseconds, unsigned weight)
+parallelize_engine::record_processing(const KeyHead &key, std::uint64_t hash, std::uint64_t nanoseconds, unsigned weight)
 {
   processing_times_.record(nanoseconds, weight);
   if (options_.keyed)
-    busy_keys_.weigh(key.view(), hash_(key.text, key.length), nanoseconds * weight);
+    busy_keys_.weigh(key.view(), key.cut, hash, nanoseconds * weight);
 }
 
 void
@@ -247,7 +247,8 @@ parallelize_engine::timed(ParallelizeProducer &producer, std::uint64_t nanosecon
 {
   if (const unsigned weight = std::exchange(producer.timed_weight, 0))
     {
-      record_processing(producer.timed_key, nanoseconds, weight);
+      record_processing(producer.timed_key, producer.timed_hash, nanoseconds, weight);
+      latencies_.record(nanoseconds, weight);
       return;
     }
   cost_.sample(nanoseconds);
@@ -265,32 +266,30 @@ parallelize_engine::may_forward(const ParallelizeProducer &producer) const
 
 // Whether it is of interest how long the message takes that enqueue() leaves to the caller.
 bool
-parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key)
+parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash)
 {
   const bool all = cost_.slow();
   if (!all && !producer.probe_this.pick())
     return false;
   producer.timed_key.assign(key);
+  producer.timed_hash = hash;
   producer.timed_weight = all ? 1 : probe_one_in;
   return true;
 }
 
-// nullptr: the message needs no order.
-Strand *
-parallelize_engine::strand_of(std::string_view key)
+bool
+parallelize_engine::needs_order(std::string_view key) const
 {
-  if (!options_.keyed || (key.empty() && options_.empty_key_round_robin))
-    return nullptr;
-  return &strands_[hash_(key.data(), key.size()) & strand_mask_];
+  return options_.keyed && !(key.empty() && options_.empty_key_round_robin);
 }
 
 void
-parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key)
+parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash)
 {
   if (!producer.watch_this.pick())
     return;
   std::string hot;
-  const unsigned percent = hot_keys_.sample(key, hash_(key.data(), key.size()), hot);
+  const unsigned percent = hot_keys_.sample(key, hash, hot);
   if (!percent || options_.workers == 1 || sleeping_.load(std::memory_order_relaxed) == 0)
     return;
 
@@ -468,16 +467,18 @@ ParallelizeEnqueue
 parallelize_engine::enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message,
                             std::string_view key)
 {
-  Strand *strand = strand_of(key);
-  if (strand)
+  if (needs_order(key))
     {
-      watch_for_hot_key(producer, key);
-      if (runs_here(producer, *strand))
-        return shall_time(producer, key) ? PARALLELIZE_ENQUEUE_FORWARD_TIMED : PARALLELIZE_ENQUEUE_FORWARD;
+      const std::uint64_t hash = hash_(key.data(), key.size());
+      Strand &strand = strands_[hash & strand_mask_];
+      watch_for_hot_key(producer, key, hash);
+      if (runs_here(producer, strand))
+        return shall_time(producer, key, hash) ? PARALLELIZE_ENQUEUE_FORWARD_TIMED : PARALLELIZE_ENQUEUE_FORWARD;
       Node *node = producer.nodes.take();
       node->message = message;
+      node->key_hash = hash;
       node->key.assign(key);
-      producer.pending.push_back({strand, node, {}});
+      producer.pending.push_back({&strand, node, {}});
     }
   else
     producer.pending.push_back({nullptr, nullptr, message});
@@ -560,8 +561,9 @@ parallelize_engine::close(ParallelizeProducer &producer)
   hand_over(producer);
   if (producer.forwarded)
     {
-      inlined_[PARALLELIZE_INLINE_TOO_CHEAP].fetch_add(producer.forwarded - producer.helped, std::memory_order_relaxed);
-      inlined_[PARALLELIZE_INLINE_CROWDED].fetch_add(producer.helped, std::memory_order_relaxed);
+      never_handed_over_[PARALLELIZE_INLINE_TOO_CHEAP].fetch_add(producer.forwarded - producer.helped,
+                                                                 std::memory_order_relaxed);
+      never_handed_over_[PARALLELIZE_INLINE_CROWDED].fetch_add(producer.helped, std::memory_order_relaxed);
       sources_busy_ns_.fetch_add(std::uint64_t{producer.forwarded} * cost_.nanoseconds(), std::memory_order_relaxed);
       producer.forwarded = producer.helped = 0;
     }
@@ -586,24 +588,45 @@ parallelize_engine::close(ParallelizeProducer &producer)
     wake_all();
 }
 
-void
-parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left)
+SourceWindows::State
+parallelize_engine::window_state(const ParallelizeProducer &producer, std::size_t window, std::size_t left,
+                                 std::size_t came) const
 {
-  SourceWindows::State state = SourceWindows::open;
-  if (left <= window / 16)
+  const std::size_t used = window - left;
+  if (left > window / 16)
+    return SourceWindows::open;
+
+  // What has just come tells nothing of where messages stay.
+  if (used <= came)
+    return 2 * (inside() + producer.pending.size()) >= used ? SourceWindows::used_up_inside : SourceWindows::open;
+  // Of this source there cannot be more here than there is altogether.
+  return used - came > 2 * inside() ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
+}
+
+void
+parallelize_engine::report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left, std::size_t came)
+{
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const SourceWindows::State state = window_state(producer, window, left, came);
+  const std::uint64_t all = windows_.came.fetch_add(came, relaxed) + came;
+
+  if (state != SourceWindows::open)
     {
-      // Of this source there cannot be more here than there is altogether.
-      const std::uint64_t parked = sequencer_ ? sequencer_->parked() + sequencer_->released() : 0;
-      const std::uint64_t inside = in_flight_.load(std::memory_order_relaxed) + producer.pending.size() + parked;
-      const bool beyond = window - left > 2 * inside;
-      state = beyond ? SourceWindows::used_up_beyond : SourceWindows::used_up_inside;
-      (beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside).fetch_add(1, std::memory_order_relaxed);
+      const std::uint64_t since = excess(all, windows_.accounted.exchange(all, relaxed));
+      windows_.came_to_the_end.fetch_add(std::min<std::uint64_t>(since, window), relaxed);
+      (state == SourceWindows::used_up_beyond ? windows_.seen_used_up_beyond : windows_.seen_used_up_inside)
+        .fetch_add(1, relaxed);
     }
-  if (state == SourceWindows::used_up_inside)
-    windows_.room_used_up_inside.fetch_add(window, std::memory_order_relaxed);
-  windows_.looks.fetch_add(1, std::memory_order_relaxed);
-  windows_.last.store(state, std::memory_order_relaxed);
-  windows_.last_size.store(window, std::memory_order_relaxed);
+  windows_.looks.fetch_add(1, relaxed);
+  windows_.last.store(state, relaxed);
+  windows_.last_size.store(window, relaxed);
+}
+
+// Handed over and not published, here or behind an outlet.
+std::uint64_t
+parallelize_engine::inside() const
+{
+  return in_flight_.load(std::memory_order_relaxed) + (sequencer_ ? sequencer_->parked() + sequencer_->released() : 0);
 }
 
 // Messages that are inside, without those that wait for their turn.
@@ -651,8 +674,7 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
       const unsigned done = runner.done - runner.from_outlets;
       more = runner.from_outlets > 0 || runner.done >= options_.quantum || slice_is_over(runner);
       any |= runner.done > 0;
-      inlined_[reason].fetch_add(done, std::memory_order_relaxed);
-      helped_started_.fetch_add(done, std::memory_order_relaxed);
+      helped_started_[reason].fetch_add(done, std::memory_order_relaxed);
       if (publish(runner))
         {
           // What is queued again may have nobody but us to run it.
@@ -664,7 +686,7 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
       more &= runnable() > until_in_flight;
     }
   helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
-  sources_busy_ns_.fetch_add(counters.busy_ns.get(), std::memory_order_relaxed);
+  sources_busy_ns_.fetch_add(counters.busy.total(), std::memory_order_relaxed);
   return any;
 }
 
@@ -682,21 +704,23 @@ parallelize_engine::forward(Runner &runner, const ParallelizeMessage &message, c
 }
 
 void
-parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+parallelize_engine::run_probe(Runner &runner, const ParallelizeMessage &message, const KeyHead &key, std::uint64_t hash)
 {
   const std::unique_ptr<Probe> probe(static_cast<Probe *>(message.handle));
   const std::uint64_t started = now();
-  waiting_times_.record(started > probe->handed_over ? started - probe->handed_over : 0, probe->weight);
+  waiting_times_.record(excess(started, probe->handed_over), probe->weight);
   forward(runner, probe->message, key);
-  record_processing(key, now() - started, probe->weight);
+  const std::uint64_t ended = now();
+  record_processing(key, hash, ended - started, probe->weight);
+  latencies_.record(excess(ended, probe->handed_over), probe->weight);
 }
 
 void
-parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message, const KeyHead &key)
+parallelize_engine::run_message(Runner &runner, const ParallelizeMessage &message, const KeyHead &key, std::uint64_t hash)
 {
   runner.done++;
   if (message.flags & Probe::flag)
-    run_probe(runner, message, key);
+    run_probe(runner, message, key, hash);
   else
     forward(runner, message, key);
 }
@@ -706,6 +730,7 @@ parallelize_engine::run_from_outlet(Runner &runner, unsigned outlet, const Paral
 {
   runner.done++;
   runner.from_outlets++;
+  runner.counters.message.start_behind_outlet(callbacks_.message_id ? callbacks_.message_id(user_data_, &message) : 0);
   callbacks_.forward_from_outlet(user_data_, outlet, &message);
 }
 
@@ -716,7 +741,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
     start_slice(runner);
   if (!task.strand)
     {
-      run_message(runner, task.message, {});
+      run_message(runner, task.message, {}, 0);
       return;
     }
 
@@ -728,6 +753,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
         break;
       const ParallelizeMessage message = node->message;
       const KeyHead key = node->key;
+      const std::uint64_t hash = outlet == Sequencer::none ? node->key_hash : 0;
       if (outlet != Sequencer::none)
         record_resequencing(node->parked_at);
       runner.nodes.give_back(node);
@@ -738,7 +764,7 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
       else
         {
           runner.counters.waiting.set(task.strand->backlog());
-          run_message(runner, message, key);
+          run_message(runner, message, key, hash);
         }
       if (slice_is_over(runner))
         break;
@@ -750,7 +776,12 @@ parallelize_engine::run_task(Runner &runner, const Task &task, unsigned limit)
 void
 parallelize_engine::start_slice(Runner &runner)
 {
-  runner.counters.slice_started.set(std::max<std::uint64_t>(now(), 1));
+  runner.slice_started = std::max<std::uint64_t>(now(), 1);
+  if (runner.counters.busy_since.get() == 0)
+    {
+      runner.counters.busy.start(runner.slice_started);
+      runner.counters.busy_since.set(runner.slice_started);
+    }
   runner.slice_over = false;
   runner.until_clock = messages_until_clock();
 }
@@ -771,7 +802,7 @@ parallelize_engine::slice_is_over(Runner &runner)
   if (runner.slice_over || (runner.until_clock && --runner.until_clock))
     return runner.slice_over;
   runner.until_clock = messages_until_clock();
-  runner.slice_over = now() - runner.counters.slice_started.get() >= slice_ns
+  runner.slice_over = now() - runner.slice_started >= slice_ns
                       || (runner.done >= messages_per_first_slice && cost_.unsure());
   return runner.slice_over;
 }
@@ -786,14 +817,12 @@ parallelize_engine::resequence(Runner &runner)
   if (!outlets)
     return;
 
-  const std::uint64_t started = runner.counters.slice_started.get();
   start_slice(runner);
   while (Strand *outlet = outlets)
     {
       outlets = outlet->next;
       run_task(runner, {outlet, {}}, options_.quantum);
     }
-  runner.counters.slice_started.set(started);
 }
 
 // Make what was forwarded visible; only then give up the strands.  True: some
@@ -813,13 +842,13 @@ parallelize_engine::publish(Runner &runner)
   // What is forwarded from outlets was brought by some runner: over all of them
   // this is what a message costs up to its end.
   if (brought)
-    cost_.sample((now() - counters.slice_started.get()) / brought);
+    cost_.sample((now() - counters.busy_since.get()) / brought);
   runner.nodes.flush();
   callbacks_.publish(user_data_, runner.on);
   counters.waiting.set(0);
   counters.processed.add(brought);
-  counters.busy_ns.add(now() - counters.slice_started.get());
-  counters.slice_started.set(0);
+  counters.busy.stop(now());
+  counters.busy_since.set(0);
 
   const bool requeued = give_up(std::exchange(runner.held, nullptr), runner.on);
 
@@ -1209,8 +1238,8 @@ parallelize_engine::counters() const
   ParallelizeEngineCounters result = {};
 
   std::uint64_t published = helped_published_.load(relaxed);
-  std::uint64_t started = helped_started_.load(relaxed);
-  const std::uint64_t helped = started;
+  std::uint64_t started = 0;
+  std::uint64_t never_handed_over = 0;
   result.stolen = helped_stolen_.load(relaxed);
   for (const auto &worker : workers_)
     {
@@ -1221,10 +1250,13 @@ parallelize_engine::counters() const
     }
   for (unsigned reason = 0; reason < PARALLELIZE_INLINE_REASONS; reason++)
     {
-      result.inlined[reason] = inlined_[reason].load(relaxed);
+      const std::uint64_t forwarded = never_handed_over_[reason].load(relaxed);
+      const std::uint64_t helped = helped_started_[reason].load(relaxed);
+      never_handed_over += forwarded;
+      started += helped;
+      result.inlined[reason] = forwarded + helped;
       (reason == PARALLELIZE_INLINE_TOO_CHEAP ? result.forwarded_directly : result.helped) += result.inlined[reason];
     }
-  const std::uint64_t never_handed_over = excess(result.forwarded_directly + result.helped, helped);
   const std::uint64_t handed_over = handed_over_.load(relaxed);
 
   result.entered = handed_over + never_handed_over;
@@ -1255,12 +1287,8 @@ parallelize_engine::worker_counters(unsigned index) const
   result.stolen = worker.counters.stolen.get();
   result.wakeups = worker.wakeups.get();
 
-  // Busy time before the slice: one that ends meanwhile is left out rather than counted twice.
-  result.busy_ns = worker.counters.busy_ns.get();
-  const std::uint64_t slice_started = worker.counters.slice_started.get();
-  const std::uint64_t time = now();
-  if (slice_started && time > slice_started)
-    result.busy_ns += time - slice_started;
+  std::uint64_t time = 0;
+  result.busy_ns = worker.counters.busy.read([&] { return time = now(); });
   const std::uint64_t age = time - created_;
   result.idle_ns = age > result.busy_ns ? age - result.busy_ns : 0;
   return result;
@@ -1279,9 +1307,15 @@ parallelize_engine::running_message(unsigned index, RunningMessage::Identity &id
 }
 
 std::uint64_t
-parallelize_engine::slice_started(unsigned index) const
+parallelize_engine::messages_run(unsigned index) const
 {
-  return workers_[index]->counters.slice_started.get();
+  return workers_[index]->counters.message.sequence();
+}
+
+std::uint64_t
+parallelize_engine::busy_since(unsigned index) const
+{
+  return workers_[index]->counters.busy_since.get();
 }
 
 /* ------------------------------------------------------------------------
@@ -1426,9 +1460,9 @@ parallelize_engine_get_worker_counters(ParallelizeEngine *self, unsigned worker,
 }
 
 void
-parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left)
+parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left, size_t came)
 {
-  self->engine.report_window(*self, window, left);
+  self->engine.report_window(*self, window, left, came);
 }
 
 uint64_t

@@ -80,7 +80,7 @@ typedef struct ParallelizeCallbacks
   uint64_t (*now)(void *user_data);
 
   /* A number by which a human would find the message, or 0.  NULL: there are
-   * none.  The thread that is about to forward it. */
+   * none.  The thread that is about to forward it, from an outlet as well. */
   uint64_t (*message_id)(void *user_data, const ParallelizeMessage *message);
 
   /* One key holds nearly all traffic while workers are idle; rate-limited.  A producer's thread. */
@@ -222,10 +222,11 @@ void parallelize_producer_flush(ParallelizeProducer *self);
 void parallelize_producer_close(ParallelizeProducer *self);
 
 /*
- * End of a batch: of a source that may have `window` unacknowledged messages
- * at a time, so many more could come now.  Producer's thread, before close.
+ * The source has read `came` messages in one go.  It may have `window`
+ * unacknowledged ones at a time, so many more could come now.  Producer's
+ * thread, before close.
  */
-void parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left);
+void parallelize_producer_report_window(ParallelizeProducer *self, size_t window, size_t left, size_t came);
 
 /* ------------------------------------------------------------------------
  * Metrics.  Any thread; each number is right by itself, and all of them agree

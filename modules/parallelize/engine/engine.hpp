@@ -27,9 +27,9 @@ struct RunnerCounters
   RunningMessage message;                   // the one that is being processed, or was the last
   Counter processed;                        // of those started: published
   Counter waiting;                          // in the strand that is being run
-  Counter busy_ns;                          // slices that are over
+  BusyTime busy;
   Counter stolen;
-  Counter slice_started;                    // 0: not in a slice
+  Counter busy_since;                       // the first task after the last publish; 0: none yet
 };
 
 // A message of which it is watched how long it waits and takes.  Instead of it
@@ -60,6 +60,7 @@ struct parallelize_runner
   parallelize::Strand *held = nullptr;      // run since the last publish, linked by Strand::next
   unsigned done = 0;                // messages since the last publish
   unsigned from_outlets = 0;        // of these: behind resequence()
+  std::uint64_t slice_started = 0;
   unsigned until_clock = 0;         // messages until the clock is looked at
   bool slice_over = false;
 };
@@ -100,7 +101,11 @@ struct SourceWindows
   std::atomic<std::uint64_t> looks{0};
   std::atomic<std::uint64_t> seen_used_up_inside{0};
   std::atomic<std::uint64_t> seen_used_up_beyond{0};
-  std::atomic<std::uint64_t> room_used_up_inside{0};   // the sum of those windows
+  // Messages that came, and those of them that used up a window: all since one
+  // was last used up, but no more than it holds.
+  std::atomic<std::uint64_t> came{0};
+  std::atomic<std::uint64_t> came_to_the_end{0};
+  std::atomic<std::uint64_t> accounted{0};  // of those that came, when a window was last used up
   std::atomic<State> last{unknown};
   std::atomic<std::size_t> last_size{0};
 };
@@ -128,6 +133,7 @@ struct parallelize_producer
   parallelize::Sampler watch_this;  // keys
   parallelize::Sampler probe_this;  // other messages
   parallelize::KeyHead timed_key;   // of the message that enqueue() wants the time of
+  std::uint64_t timed_hash = 0;     // the same
   unsigned timed_weight = 0;        // of so many messages it is one; 0: accept() wants the time
   unsigned forwarded = 0;           // directly, in this batch
   unsigned helped = 0;              // of these: because more than prefetch() waited
@@ -161,7 +167,7 @@ public:
   ParallelizeEnqueue enqueue(ParallelizeProducer &producer, const ParallelizeMessage &message, std::string_view key);
   void flush(ParallelizeProducer &producer) { hand_over(producer); }
   void close(ParallelizeProducer &producer);
-  void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left);
+  void report_window(ParallelizeProducer &producer, std::size_t window, std::size_t left, std::size_t came);
 
   std::uint32_t take_ticket(ParallelizeProducer &producer);
   void return_ticket(ParallelizeProducer &producer, std::uint32_t ticket);
@@ -177,7 +183,8 @@ public:
   ParallelizeWorkerCounters worker_counters(unsigned index) const;
   std::uint64_t processed_by(unsigned index) const;
   bool running_message(unsigned index, parallelize::RunningMessage::Identity &identity) const;
-  std::uint64_t slice_started(unsigned index) const;
+  std::uint64_t messages_run(unsigned index) const;
+  std::uint64_t busy_since(unsigned index) const;
   const ParallelizeEngineOptions &options() const { return options_; }
   const parallelize::SourceWindows &windows() const { return windows_; }
   const parallelize::Histogram &resequencing_times() const { return resequencing_times_; }
@@ -185,6 +192,8 @@ public:
   const parallelize::HotKeys &busy_keys() const { return busy_keys_; }
   const parallelize::Histogram &waiting_times() const { return waiting_times_; }
   const parallelize::Histogram &processing_times() const { return processing_times_; }
+  const parallelize::Histogram &latencies() const { return latencies_; }
+  std::uint64_t inside() const;
   std::uint64_t now() const { return callbacks_.now(user_data_); }
 
 private:
@@ -195,17 +204,17 @@ private:
   using Worker = parallelize::Worker;
 
   // Producer's thread
-  Strand *strand_of(std::string_view key);
-  void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key);
+  bool needs_order(std::string_view key) const;
+  void watch_for_hot_key(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash);
   void probe(ParallelizeMessage &message, std::uint64_t time, unsigned weight);
   void record_resequencing(std::uint64_t parked_at);
-  void record_processing(const parallelize::KeyHead &key, std::uint64_t nanoseconds, unsigned weight);
+  void record_processing(const parallelize::KeyHead &key, std::uint64_t hash, std::uint64_t nanoseconds, unsigned weight);
   bool worth_handing_over(const ParallelizeProducer &producer) const;
   void hand_over(ParallelizeProducer &producer);
   bool try_solo(ParallelizeProducer &producer);
   bool more_wait_than_should(const ParallelizeProducer &producer) const;
   bool runs_here(ParallelizeProducer &producer, Strand &strand);
-  bool shall_time(ParallelizeProducer &producer, std::string_view key);
+  bool shall_time(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash);
   bool hold(ParallelizeProducer &producer, Strand &strand);
   void release_held(ParallelizeProducer &producer);
   unsigned may_forward(const ParallelizeProducer &producer) const;
@@ -213,14 +222,16 @@ private:
   void run_outlets(ParallelizeProducer &producer);
   bool shall_help(ParallelizeProducer &producer) const;
   std::uint64_t runnable() const;
+  parallelize::SourceWindows::State window_state(const ParallelizeProducer &producer, std::size_t window,
+                                                 std::size_t left, std::size_t came) const;
   bool nobody_is_alive();
   bool worth_helping();
   bool help(std::uint64_t until_in_flight, ParallelizeInlineReason reason);
 
   // Any runner
   void run_task(Runner &runner, const Task &task, unsigned limit);
-  void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
-  void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
+  void run_message(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key, std::uint64_t hash);
+  void run_probe(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key, std::uint64_t hash);
   void forward(Runner &runner, const ParallelizeMessage &message, const parallelize::KeyHead &key);
   void run_from_outlet(Runner &runner, unsigned outlet, const ParallelizeMessage &message);
   void resequence(Runner &runner);
@@ -270,8 +281,8 @@ private:
   std::atomic<bool> stopping_{true};        // no workers yet, or soon no more
   std::atomic<bool> solo_taken_{false};     // solo_ is set, or about to be
   std::atomic<bool> solo_wanted_by_others_{false};
-  parallelize::HotKeys hot_keys_;           // by messages
   std::atomic<std::uint64_t> hot_key_reported_{0};   // when; 0: never
+  parallelize::HotKeys hot_keys_;           // by messages
 
   // Once a batch, by every producer and runner.  Messages handed over and not
   // yet published, and strands held by producers.
@@ -297,8 +308,8 @@ private:
   ParallelizeProducer *free_producers_ = nullptr;
 
   // Once a batch or slice of a producer's thread
-  alignas(64) std::atomic<std::uint64_t> inlined_[PARALLELIZE_INLINE_REASONS] = {};
-  std::atomic<std::uint64_t> helped_started_{0};    // inlined, of what was handed over
+  alignas(64) std::atomic<std::uint64_t> never_handed_over_[PARALLELIZE_INLINE_REASONS] = {};    // inlined
+  std::atomic<std::uint64_t> helped_started_[PARALLELIZE_INLINE_REASONS] = {};      // the same, of what was handed over
   std::atomic<std::uint64_t> helped_published_{0};
   std::atomic<std::uint64_t> helped_stolen_{0};
   std::atomic<std::uint64_t> sources_busy_ns_{0};
@@ -308,6 +319,7 @@ private:
   // Once a message that is watched
   parallelize::Histogram waiting_times_;
   parallelize::Histogram processing_times_;
+  parallelize::Histogram latencies_;                // waiting and processing, of what is worth a hand-over
   parallelize::Histogram resequencing_times_;       // from the arrival at an outlet
-  parallelize::HotKeys busy_keys_;          // by the time that they take; keys are cut
+  parallelize::HotKeys busy_keys_;          // by the time that they take; their text is cut
 };

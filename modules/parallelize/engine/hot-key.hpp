@@ -16,6 +16,8 @@ namespace parallelize {
 struct HotKey
 {
   std::string key;
+  bool cut;                     // the key goes on
+  std::uint64_t hash;           // of all of it
   std::uint64_t count;          // weight of its samples; too high by at most `error`, never too low
   std::uint64_t error;
 };
@@ -25,7 +27,11 @@ struct HotKey
 // Of samples that weigh N together, a count is too high by at most N / capacity,
 // and any key with more than N / capacity of them is listed.  Counts fade: all
 // are halved when there are `memory` samples, so that old traffic is forgotten.
-class HotKeys
+//
+// A key is its hash: what is kept of its text may be the beginning of others, too.
+//
+// On cache lines of its own, for its lock.
+class alignas(64) HotKeys
 {
 public:
   static constexpr std::size_t capacity = 64;
@@ -42,27 +48,27 @@ public:
     bool complete = true;       // all keys that were seen lately are listed
   };
 
-  // One sampled key, and a hash of it.  Any thread; a sample is skipped rather
-  // than waited for.  Now and then, when a key has nearly all samples: its
-  // share in percent, and the key in `hot`; otherwise 0.
+  // One sampled key, and a hash of 64 bits.  Any thread; a sample is skipped
+  // rather than waited for.  Now and then, when a key has nearly all samples:
+  // its share in percent, and the key in `hot`; otherwise 0.
   unsigned sample(std::string_view key, std::uint64_t hash, std::string &hot)
   {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock())
       return 0;
-    count(key.substr(0, max_key_length), hash, 1);
+    count(key.substr(0, max_key_length), key.size() > max_key_length, hash, 1);
     if (++since_looked_ < window)
       return 0;
     since_looked_ = 0;
     return look(hot);
   }
 
-  // The same for samples that do not all weigh the same.
-  void weigh(std::string_view key, std::uint64_t hash, std::uint64_t weight)
+  // The same for samples that do not all weigh the same, of keys that may be cut.
+  void weigh(std::string_view key, bool cut, std::uint64_t hash, std::uint64_t weight)
   {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (lock.owns_lock())
-      count(key.substr(0, max_key_length), hash, weight);
+      count(key, cut, hash, weight);
   }
 
   // Any thread.
@@ -71,7 +77,7 @@ public:
     std::lock_guard lock(mutex_);
     Report result;
     for (std::size_t i = 0; i < used_; i++)
-      result.keys.push_back({entries_[i].key, entries_[i].count, entries_[i].error});
+      result.keys.push_back({entries_[i].key, entries_[i].cut, hashes_[i], entries_[i].count, entries_[i].error});
     std::sort(result.keys.begin(), result.keys.end(),
               [](const HotKey &a, const HotKey &b) { return a.count > b.count; });
     result.total = total_;
@@ -84,28 +90,29 @@ private:
   struct Entry
   {
     std::string key;
+    bool cut;
     std::uint64_t count;
     std::uint64_t error;
   };
 
-  void count(std::string_view key, std::uint64_t hash, std::uint64_t weight)
+  void count(std::string_view key, bool cut, std::uint64_t hash, std::uint64_t weight)
   {
     total_ += weight;
-    entry_of(key, hash).count += weight;
+    entry_of(key, cut, hash).count += weight;
     if (++samples_ >= memory)
       fade();
   }
 
-  Entry &entry_of(std::string_view key, std::uint64_t hash)
+  Entry &entry_of(std::string_view key, bool cut, std::uint64_t hash)
   {
     for (std::size_t i = 0; i < used_; i++)
-      if (hashes_[i] == hash && entries_[i].key == key)
+      if (hashes_[i] == hash)
         return entries_[i];
 
     if (used_ < capacity)
       {
         hashes_[used_] = hash;
-        entries_[used_] = {std::string(key), 0, 0};
+        entries_[used_] = {std::string(key), cut, 0, 0};
         return entries_[used_++];
       }
     // The rarest one gives up its place: how often the new one came before is
@@ -115,6 +122,7 @@ private:
                                          [](const Entry &a, const Entry &b) { return a.count < b.count; });
     hashes_[rarest - entries_.begin()] = hash;
     rarest->key.assign(key);
+    rarest->cut = cut;
     rarest->error = rarest->count;
     return *rarest;
   }

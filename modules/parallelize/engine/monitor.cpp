@@ -28,11 +28,23 @@ share(std::uint64_t part, std::uint64_t all)
   return all ? static_cast<double>(part) / static_cast<double>(all) : 0;
 }
 
+std::string
+text_of(const HotKey &key)
+{
+  return key.cut ? key.key + "..." : key.key;
+}
+
+std::string
+text_of(const KeyHead &key)
+{
+  return std::string(key.view()) + (key.cut ? "..." : "");
+}
+
 // A worker, as it was at the last tick.
 struct Watched
 {
   std::uint64_t since;          // it has been with its message, as far as known
-  std::uint64_t started = 0;    // messages
+  std::uint64_t messages = 0;
   bool reported = false;
   ParallelizeStuckWorker report = {};
   std::string key = {};
@@ -53,7 +65,10 @@ public:
 
   void tick(std::uint64_t cpu_ns)
   {
-    history_.push_back(look(cpu_ns));
+    Snapshot now = look(cpu_ns);
+    now.looks_inside = looks_inside_ += now.blocked_inside;
+    now.looks_beyond = looks_beyond_ += now.blocked_beyond;
+    history_.push_back(std::move(now));
     if (history_.size() > judged_ticks)
       history_.pop_front();
     watch_workers(history_.back().time_ns);
@@ -64,7 +79,9 @@ public:
 
 private:
   Snapshot look(std::uint64_t cpu_ns) const;
+  HotKeys::Report busy_keys(const HotKeys::Report &by_messages) const;
   Circumstances circumstances(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
+  void find_stuck(Circumstances &circumstances) const;
 
   void watch_workers(std::uint64_t time);
   void follow(Watched &watched, unsigned index, std::uint64_t time) const;
@@ -83,6 +100,8 @@ private:
   std::deque<Snapshot> history_;        // never empty, the oldest first
   std::vector<Watched> watched_;
   std::uint64_t last_tick_;             // when
+  std::uint64_t looks_inside_ = 0;      // that found a window used up by what is inside
+  std::uint64_t looks_beyond_ = 0;      // by what is beyond
   std::uint64_t stuck_reported_ = 0;    // when; 0: never
 };
 
@@ -105,17 +124,40 @@ parallelize_monitor::look(std::uint64_t cpu_ns) const
   result.waiting = counters.waiting;
   result.in_flight = counters.in_flight;
   result.parked = counters.parked;
+  result.released = counters.released;
   result.ordered = counters.ordered;
   result.too_cheap = counters.inlined[PARALLELIZE_INLINE_TOO_CHEAP];
   result.outrun = counters.outrun;
   result.waited_ns = engine_.waiting_times().sum();
   result.sources_busy_ns = counters.sources_busy_ns;
-  result.windows_seen = windows.looks.load(std::memory_order_relaxed);
-  result.room_used_up_inside = windows.room_used_up_inside.load(std::memory_order_relaxed);
-  result.windows_used_up_beyond = windows.seen_used_up_beyond.load(std::memory_order_relaxed);
-  result.blocked_inside = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_inside;
-  result.blocked_beyond = windows.last.load(std::memory_order_relaxed) == SourceWindows::used_up_beyond;
+  result.came = windows.came.load(std::memory_order_relaxed);
+  result.came_to_the_end = windows.came_to_the_end.load(std::memory_order_relaxed);
+  result.looks_inside = looks_inside_;
+  result.looks_beyond = looks_beyond_;
+  // Where messages were when they used the window up is not where they are now.
+  const SourceWindows::State last = windows.last.load(std::memory_order_relaxed);
+  const bool blocked = last == SourceWindows::used_up_inside || last == SourceWindows::used_up_beyond;
+  result.blocked_beyond = blocked && windows.last_size.load(std::memory_order_relaxed) > 2 * engine_.inside();
+  result.blocked_inside = blocked && !result.blocked_beyond;
   result.cpu_ns = cpu_ns;
+  return result;
+}
+
+// By the time that they take.  There is more room for a key's text where messages are counted.
+HotKeys::Report
+parallelize_monitor::busy_keys(const HotKeys::Report &by_messages) const
+{
+  HotKeys::Report result = engine_.busy_keys().report();
+
+  for (HotKey &busy : result.keys)
+    {
+      const auto known = std::find_if(by_messages.keys.begin(), by_messages.keys.end(),
+                                      [&](const HotKey &key) { return key.hash == busy.hash; });
+      if (!busy.cut || known == by_messages.keys.end())
+        continue;
+      busy.key = known->key;
+      busy.cut = known->cut;
+    }
   return result;
 }
 
@@ -134,10 +176,32 @@ parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const Hot
   if (!judged.keys.empty())
     {
       const HotKey &hottest = judged.keys.front();
-      result.hottest_key = hottest.key;
+      result.hottest_key = text_of(hottest);
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
+  find_stuck(result);
   return result;
+}
+
+// The worker that has been stuck for longest.
+void
+parallelize_monitor::find_stuck(Circumstances &circumstances) const
+{
+  const std::uint64_t time = last_tick_;
+  const auto first = std::min_element(watched_.begin(), watched_.end(),
+                                      [](const Watched &a, const Watched &b) { return a.since < b.since; });
+  if (first == watched_.end() || !is_stuck(*first, time))
+    return;
+  RunningMessage::Identity identity;
+  circumstances.stuck_ns = time - first->since;
+  circumstances.waiting_since_stuck = engine_.counters().waiting;
+  for (const Snapshot &look : history_)
+    if (look.time_ns > first->since)
+      circumstances.waiting_since_stuck = std::min(circumstances.waiting_since_stuck, look.waiting);
+  if (!engine_.running_message(first - watched_.begin(), identity))
+    return;
+  circumstances.stuck_key = text_of(identity.key);
+  circumstances.stuck_behind_outlet = identity.behind_outlet;
 }
 
 /* ------------------------------------------------------------------------
@@ -148,14 +212,14 @@ parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const Hot
 void
 parallelize_monitor::follow(Watched &watched, unsigned index, std::uint64_t time) const
 {
-  const std::uint64_t started = engine_.worker_counters(index).assigned;
-  const std::uint64_t slice_started = engine_.slice_started(index);
+  const std::uint64_t messages = engine_.messages_run(index);
+  const std::uint64_t busy_since = engine_.busy_since(index);
 
-  if (!slice_started)
+  if (!busy_since)
     watched.since = time;
-  else if (started != watched.started || slice_started > watched.since)
-    watched.since = std::max(slice_started, last_tick_);
-  watched.started = started;
+  else if (messages != watched.messages || busy_since > watched.since)
+    watched.since = std::max(busy_since, last_tick_);
+  watched.messages = messages;
 }
 
 bool
@@ -168,7 +232,7 @@ void
 parallelize_monitor::begin_stuck(Watched &watched, unsigned index, std::uint64_t time, unsigned stuck_workers)
 {
   RunningMessage::Identity identity;
-  const bool identified = engine_.running_message(index, identity) && identity.started == watched.started;
+  const bool identified = engine_.running_message(index, identity) && identity.sequence == watched.messages;
 
   watched.key = identified ? identity.key.view() : "";
   watched.report = {
@@ -177,6 +241,7 @@ parallelize_monitor::begin_stuck(Watched &watched, unsigned index, std::uint64_t
     .stuck_workers = stuck_workers,
     .waiting = engine_.counters().waiting,
     .identified = identified,
+    .behind_outlet = identified && identity.behind_outlet,
     .key = watched.key.data(),
     .key_length = watched.key.size(),
     .key_cut = identified && identity.key.cut,
@@ -330,7 +395,7 @@ parallelize_monitor::write_hot_keys(JsonWriter &json, const HotKeys::Report &hot
       const HotKey &hot = hot_keys.keys[i];
       json.begin_object();
       json.name("key");
-      json.string(hot.key);
+      json.string(text_of(hot));
       json.name("share");
       json.number(share(hot.count, hot_keys.total));
       json.name("error");
@@ -380,7 +445,7 @@ std::string
 parallelize_monitor::report(const ParallelizeElementDescription &element, std::uint64_t cpu_ns) const
 {
   const HotKeys::Report by_messages = engine_.hot_keys().report();
-  const HotKeys::Report by_time = engine_.busy_keys().report();
+  const HotKeys::Report by_time = busy_keys(by_messages);
   JsonWriter json;
 
   json.begin_object();
@@ -407,6 +472,8 @@ parallelize_monitor::report(const ParallelizeElementDescription &element, std::u
   write_distribution(json, engine_.waiting_times());
   json.name("processing");
   write_distribution(json, engine_.processing_times());
+  json.name("latency");
+  write_distribution(json, engine_.latencies());
   if (engine_.options().outlets)
     {
       json.name("resequencing");

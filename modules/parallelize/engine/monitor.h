@@ -23,6 +23,7 @@ typedef struct ParallelizeStuckWorker
   unsigned stuck_workers;       /* at the same time, this one included */
   uint64_t waiting;             /* messages, for whatever worker */
   bool identified;              /* the rest is known */
+  bool behind_outlet;           /* the key is not */
   const char *key;              /* its beginning */
   size_t key_length;
   bool key_cut;                 /* it is longer */

@@ -20,7 +20,11 @@ struct alignas(64) Node
 {
   Node *next;
   ParallelizeMessage message;
-  std::uint64_t parked_at;      // of an outlet's: since when, if that is watched; else 0
+  union
+  {
+    std::uint64_t parked_at;    // of an outlet's: since when, if that is watched; else 0
+    std::uint64_t key_hash;     // of a key's: of all of it
+  };
   KeyHead key;                  // of a key's
 };
 static_assert(sizeof(Node) == 64);

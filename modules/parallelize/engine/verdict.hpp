@@ -22,16 +22,18 @@ struct Snapshot
   std::uint64_t waiting = 0;            // now
   std::uint64_t in_flight = 0;          // now; those that wait included
   std::uint64_t parked = 0;             // now, at a resequence(), for their turn
+  std::uint64_t released = 0;           // now, whose turn there has come
   std::uint64_t ordered = 0;            // came while one before them on their strand was inside
   std::uint64_t too_cheap = 0;          // processed by the source's thread because a hand-over costs more
   std::uint64_t outrun = 0;             // times that a source gave way because too many waited
   std::uint64_t waited_ns = 0;          // the sum over all messages
   std::uint64_t sources_busy_ns = 0;
-  std::uint64_t windows_seen = 0;       // ends of batches
-  std::uint64_t windows_used_up_beyond = 0;     // of these: what was sent was forwarded, and is not acknowledged
-  std::uint64_t room_used_up_inside = 0;        // messages, of the windows of which all that was sent is still here
-  bool blocked_inside = false;          // the last batch ended so
-  bool blocked_beyond = false;
+  std::uint64_t came = 0;               // messages of sources with a window
+  std::uint64_t came_to_the_end = 0;    // of these: used up the window
+  bool blocked_inside = false;          // now: a window is used up by what is still here
+  bool blocked_beyond = false;          // now: by what was forwarded and is not acknowledged
+  std::uint64_t looks_inside = 0;       // once a second, that found it so
+  std::uint64_t looks_beyond = 0;
   std::uint64_t cpu_ns = 0;             // of the process
   std::vector<std::uint64_t> busy_ns;   // each worker
 };
@@ -46,6 +48,10 @@ struct Circumstances
   unsigned distinct_keys = 0;           // at least so many
   bool distinct_keys_known = false;     // just so many
   std::size_t window = 0;               // messages of one connection; 0: unknown
+  std::uint64_t stuck_ns = 0;           // for so long a worker has been with one message; 0: none is stuck
+  std::string stuck_key;                // of that message
+  bool stuck_behind_outlet = false;     // its key is not known
+  std::uint64_t waiting_since_stuck = 0;        // messages, at least so many at each look
   std::string key_advice;               // what to do about a key with little in common
 };
 
@@ -117,6 +123,8 @@ public:
       worker_bound();
     else if (limited_by_resequence())
       resequence_bound();
+    else if (held_by_one_message())
+      around_.stuck_behind_outlet ? stuck_behind_outlet() : stuck();
     else if (limited_by_order())
       held_by_one_key() ? key_bound() : order_bound();
     else if (window_used_up())
@@ -132,6 +140,9 @@ private:
   static constexpr double saturated = 0.85;
   static constexpr double nearly_saturated = 0.75;
   static constexpr double half = 0.5;
+  static constexpr const char *advice_for_stuck =
+    "Find out what it waits for: a lookup without a time limit, a pattern that explodes. The daemon's log names the "
+    "message.";
 
   static double difference(std::uint64_t from, std::uint64_t to) { return to > from ? static_cast<double>(to - from) : 0; }
 
@@ -174,20 +185,38 @@ private:
 
   bool blocked_by_destination() const
   {
-    const double seen = difference(from_.windows_seen, to_.windows_seen);
-    if (seen == 0)
-      return to_.blocked_beyond && to_.entered == from_.entered;
-    return verdict_.utilization < saturated
-           && difference(from_.windows_used_up_beyond, to_.windows_used_up_beyond) >= half * seen;
+    return to_.came == from_.came ? to_.blocked_beyond && to_.entered == from_.entered
+                                  : verdict_.utilization < saturated && windows_used_up() && mostly_beyond();
+  }
+
+  // The same by messages that are inside.
+  bool window_used_up() const
+  {
+    return to_.came == from_.came ? to_.blocked_inside && to_.entered == from_.entered
+                                  : windows_used_up() && !mostly_beyond();
   }
 
   // So often that most messages came through a window that was then used up.
-  bool window_used_up() const
+  // What is acknowledged in bulk opens a window for many batches, and one
+  // by one for hardly any: so batches are not what is counted.
+  bool windows_used_up() const
   {
-    if (to_.windows_seen == from_.windows_seen)
-      return to_.blocked_inside && to_.entered == from_.entered;
-    const double used_up = difference(from_.room_used_up_inside, to_.room_used_up_inside);
-    return used_up > 0 && used_up >= half * difference(from_.entered, to_.entered);
+    return difference(from_.came_to_the_end, to_.came_to_the_end) >= half * difference(from_.came, to_.came);
+  }
+
+  // Most of the time: while messages come they are inside.
+  bool mostly_beyond() const
+  {
+    const double inside = difference(from_.looks_inside, to_.looks_inside);
+    const double beyond = difference(from_.looks_beyond, to_.looks_beyond);
+    return beyond == inside ? to_.blocked_beyond : beyond > inside;
+  }
+
+  // Only order can keep messages waiting while there are workers.
+  bool held_by_one_message() const
+  {
+    return around_.stuck_ns > 0
+           && (around_.stuck_behind_outlet ? to_.released > 1 : around_.keyed && around_.waiting_since_stuck > 0);
   }
 
   // Messages wait though there are workers, and each runs as many as order lets it.
@@ -226,7 +255,9 @@ private:
     verdict_.explanation = "All " + std::to_string(to_.busy_ns.size()) + " workers are busy nearly all the time.";
     verdict_.advice = verdict_.cores_busy >= saturated * around_.cores
                         ? "All cores are busy as well: make the path behind cheaper, or add cores."
-                        : "Cores are idle, what is processed waits for something: give it more workers().";
+                        : "This daemon uses only " + decimal(verdict_.cores_busy) + " of " + std::to_string(around_.cores)
+                            + " cores: if others leave it the rest, what is processed waits for something; give it more "
+                              "workers().";
   }
 
   void key_bound()
@@ -237,6 +268,27 @@ private:
     verdict_.explanation = "The messages of one key take " + percent(around_.hottest_share)
                            + " of the processing time; they are processed one at a time, and other workers are idle.";
     verdict_.advice = sentence(around_.key_advice);
+  }
+
+  void stuck()
+  {
+    const double busy = verdict_.effective_parallelism * verdict_.seconds * 1e9;
+    verdict_.bottleneck = Bottleneck::key;
+    verdict_.key = around_.stuck_key;
+    verdict_.key_share = std::min(static_cast<double>(around_.stuck_ns) / std::max(busy, 1.0), 1.0);
+    verdict_.explanation = "A worker has been processing one message for "
+                           + std::to_string(around_.stuck_ns / 1'000'000'000) + " seconds; "
+                           + std::to_string(around_.waiting_since_stuck) + " messages wait, those of its key behind it, and other workers "
+                           + "are idle.";
+    verdict_.advice = advice_for_stuck;
+  }
+
+  void stuck_behind_outlet()
+  {
+    verdict_.bottleneck = Bottleneck::order;
+    verdict_.explanation = "A worker has been processing one message behind resequence() for "
+                           + std::to_string(around_.stuck_ns / 1'000'000'000) + " seconds; all after it wait for it.";
+    verdict_.advice = advice_for_stuck;
   }
 
   void order_bound()
@@ -272,7 +324,9 @@ private:
     const double entered = difference(from_.entered, to_.entered);
     if (entered == 0)
       {
-        verdict_.explanation = "No messages come in.";
+        verdict_.explanation = to_.in_flight ? "No more messages come in, " + std::to_string(to_.in_flight)
+                                                 + " are being processed or wait for one that is."
+                                             : "No messages come in.";
         verdict_.advice = "Nothing to do.";
       }
     else if (difference(from_.too_cheap, to_.too_cheap) >= half * entered)
@@ -300,6 +354,12 @@ private:
     if (!text.empty())
       text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
     return text + ".";
+  }
+
+  static std::string decimal(double value)
+  {
+    const long tenths = std::lround(value * 10);
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
   }
 
   static std::string percent(double share) { return std::to_string(std::lround(share * 100)) + "%"; }

@@ -190,6 +190,9 @@ class Daemon:
         rows = (line.rpartition("=") for line in self._ctl("query", "get", pattern).stdout.splitlines())
         return {name: int(number) for name, equals, number in rows if equals}
 
+    def reset_stats(self):
+        assert self._ctl("stats", "--reset").returncode == 0
+
     def prometheus(self):
         """The host's own text for Prometheus, where it has that."""
         return self._ctl("stats", "prometheus").stdout
