@@ -47,6 +47,13 @@ public:
     return ns == 0 || ns > 20'000;
   }
 
+  // So slow that watching each message is not felt, which takes half a microsecond.
+  bool very_slow() const
+  {
+    const std::uint32_t ns = nanoseconds();
+    return ns == 0 || ns > 100'000;
+  }
+
   // Of one message; 0: unknown.
   std::uint32_t nanoseconds() const { return average_.load(std::memory_order_relaxed); }
 

@@ -268,7 +268,7 @@ parallelize_engine::may_forward(const ParallelizeProducer &producer) const
 bool
 parallelize_engine::shall_time(ParallelizeProducer &producer, std::string_view key, std::uint64_t hash)
 {
-  const bool all = cost_.slow();
+  const bool all = cost_.very_slow();
   if (!all && !producer.probe_this.pick())
     return false;
   producer.timed_key.assign(key);
@@ -513,7 +513,7 @@ parallelize_engine::hand_over(ParallelizeProducer &producer)
     return;
 
   const std::size_t count = producer.pending.size();
-  const bool probe_all = cost_.slow();
+  const bool probe_all = cost_.very_slow();
   std::uint64_t time = 0;           // the clock is looked at once, and only for a probe
 
   std::uint32_t ticket = sequencer_ ? sequencer_->issue(static_cast<std::uint32_t>(count)) : 0;
