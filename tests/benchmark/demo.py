@@ -85,8 +85,9 @@ class Demo:
                               element, FILTERS)
         with host.Daemon(self._host, self._folder, config, [host.default_module_dir()]) as daemon:
             daemon.wait_for(lambda: _listens(port), trial.START_SECONDS, f"port {port} open")
+            meter = trial.Meter(daemon)
             with _loggen(self._input, port):
-                result = trial.measure(daemon, output, self._traffic, _Progress())
+                result = trial.measure(meter, daemon, output, self._traffic, _Progress())
             print(f"  {result.messages_per_second:,.0f} messages/s, {result.seconds:.1f} s, "
                   f"{result.cores_busy:.1f} cores busy, "
                   f"{result.peak_kib / 1024:.0f} MiB peak memory")

@@ -23,7 +23,7 @@ def parallelize(workers, keyed, word="parallelize"):
 
 
 def file_source(path, window, fetch_limit=1000):
-    return (f'file("{path}" log-iw-size({window}) log-fetch-limit({fetch_limit}) follow-freq(0.1)'
+    return (f'file("{path}" log-iw-size({window}) log-fetch-limit({fetch_limit}) follow-freq(0.01)'
             ' keep-hostname(yes));')
 
 

@@ -21,6 +21,7 @@ WINDOW = 100000
 BYTES_PER_MESSAGE = 1500
 
 STALL_SECONDS = 30
+COPY_BYTES = 4 << 20
 START_SECONDS = 30
 LONGEST_NAP = 0.05
 SHORTEST_NAP = 0.001
@@ -70,13 +71,13 @@ class Meter:
         return (time.monotonic(), self._daemon.cpu_seconds(),
                 _machine_cpu_seconds() - time.process_time())
 
-    def read(self, measured, messages):
-        """The Result for `messages` messages when `measured` of them came out meanwhile."""
+    def read(self, messages):
+        """The Result for `messages` messages that came in and out meanwhile."""
         seconds, cpu, all_but_ours = (end - start for end, start in zip(self._now(), self._start))
         return Result(
             seconds=seconds,
-            messages_per_second=measured / seconds,
-            cpu_seconds=cpu * messages / measured,
+            messages_per_second=messages / seconds,
+            cpu_seconds=cpu,
             cores_busy=cpu / seconds,
             foreign_load=max(0.0, all_but_ours - cpu) / (seconds * os.cpu_count()),
             peak_kib=self._daemon.peak_kib())
@@ -103,12 +104,17 @@ class Bench:
         return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
 
     def file_to_file(self, traffic, element, order, filters, fetch_limit=1000, work=""):
-        """The daemon finds a complete file and copies it through the path."""
-        output = self._fresh("out")
-        config = paths.config(paths.file_source(self._input_of(traffic), WINDOW, fetch_limit),
+        """All messages are appended to a file at once, and the daemon copies them through the path."""
+        output, followed = self._fresh("out"), self._fresh("followed")
+        followed.touch()
+        config = paths.config(paths.file_source(followed, WINDOW, fetch_limit),
                               paths.file_destination(output), WINDOW, element, filters, work)
-        with self._daemon(config) as daemon:
-            result = measure(daemon, output, traffic)
+        source = self._input_of(traffic)
+        with self._daemon(config) as daemon, open(source, "rb") as data, open(followed, "ab") as end:
+            daemon.wait_for(lambda: "syslog-ng starting up" in daemon.log(), START_SECONDS, "a start")
+            meter = Meter(daemon)
+            shutil.copyfileobj(data, end, COPY_BYTES)
+            result = measure(meter, daemon, output, traffic)
         result.faults = traffic.check(output, order)
         return result
 
@@ -124,7 +130,7 @@ class Bench:
             meter = Meter(daemon)
             sender.sendall(data)
             wait_for_end(daemon, output, traffic, longest_nap=SHORTEST_NAP)
-            result = meter.read(traffic.messages, traffic.messages)
+            result = meter.read(traffic.messages)
         result.faults = traffic.check(output, order)
         return result
 
@@ -141,7 +147,7 @@ class Bench:
                 due = latency.send(sender, messages, rate)
                 daemon.wait_for(lambda: receiver.size >= traffic.output_size,
                                 latency.DEADLINE_SECONDS, "all messages at the receiver")
-                result = meter.read(traffic.messages, traffic.messages)
+                result = meter.read(traffic.messages)
             result.faults = traffic.check_data(receiver.data(), order)
             return result, None if result.faults else latency.of(traffic, due, receiver)
 
@@ -166,16 +172,14 @@ def faults_of(results):
     return []
 
 
-def measure(daemon, output, traffic, watch=lambda messages: None):
-    """The Result from the first message in the output to the last.
+def measure(meter, daemon, output, traffic, watch=lambda messages: None):
+    """The Result from the construction of the meter, just before the first message, to the last one out.
 
     watch is told every now and then how many messages came out.
     """
     daemon.wait_for(lambda: size_of(output) > 0, START_SECONDS, "a message in the output")
-    first_out = traffic.messages_in(size_of(output))
-    meter = Meter(daemon)
     wait_for_end(daemon, output, traffic, watch=watch)
-    return meter.read(traffic.messages - first_out, traffic.messages)
+    return meter.read(traffic.messages)
 
 
 def wait_for_end(daemon, output, traffic, longest_nap=LONGEST_NAP, watch=lambda messages: None):
