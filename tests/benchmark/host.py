@@ -53,6 +53,11 @@ class Host:
         return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2]) >= (4, 3)
 
     @property
+    def largest_batch(self):
+        """How many messages a source may hand to a memory queue at once without losing any."""
+        return 2**32 - 1 if self.has_builtin else 2**16 - 1
+
+    @property
     def config_head(self):
         """What a configuration begins with, so that parallelize() is this module's."""
         version = ".".join(self.version.split(".")[:2])

@@ -120,6 +120,13 @@ def select(patterns, path_names):
             if any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 
 
+def without_host_faults(rows, syslog_ng):
+    """(rows that the host can run, the others)"""
+    left_out = [row for row in rows
+                if getattr(row, "fetch_limit", 0) > syslog_ng.largest_batch]
+    return [row for row in rows if row not in left_out], left_out
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """rows: a pattern, all of which have to reach it. at_least says in which direction."""
