@@ -9,6 +9,7 @@ from harness.environment import PARALLELIZE_TOP, host_has_prometheus
 from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, in_turn
 from harness.network import BackgroundSender, send_tcp
 from harness.trace import Hold, work_and_trace
+from harness.traffic import start_and_send_keys
 
 PATH = """
 log {
@@ -265,19 +266,7 @@ def test_command_and_reload_under_load(syslog_ng, stream):
 
 
 def test_keys_of_any_bytes(syslog_ng):
-    path = """
-    log {
-        source(s_tcp);
-        parallelize(workers(2) worker-partition-key("$MSG"));
-        filter(f_heavy);
-        destination { file("`dir`/out" template("$PROGRAM\\n")); };
-    };
-    """
-    syslog_ng.start(TCP_SOURCE + HEAVY + path)
-    message = b"<13>1 2024-01-01T00:00:00Z host k - - - "
-    for key in (b'quote " and \\', b"\xff\xfe", "umläut €".encode(), b"\x01tab\t"):
-        send_tcp(syslog_ng.port, (message + key + b"\n") * 500)
-    syslog_ng.wait_for_lines(2000)
+    start_and_send_keys(syslog_ng, b'quote " and \\', b"\xff\xfe", "umläut €".encode(), b"\x01tab\t", each=500)
     keys = [hot["key"] for hot in syslog_ng.element()["hot_keys"]["by_messages"]]
     assert 'quote " and \\' in keys
     assert "umläut €" in keys

@@ -10,10 +10,10 @@ import subprocess
 import pytest
 
 from harness.environment import PARALLELIZE_TOP, host_has_builtin
-from harness.messages import HEAVY, TCP_SOURCE, in_turn
+from harness.messages import TCP_SOURCE, in_turn
 from harness.network import send_tcp
 from harness.trace import work_and_trace
-from harness.traffic import endless
+from harness.traffic import endless, start_and_send_keys
 from harness.waiting import wait_for
 
 KEYED = """
@@ -129,24 +129,8 @@ def test_prometheus_format(syslog_ng, stream):
     assert sum(float(value) for name, value in samples.items() if name.startswith(f"{prefix}verdict")) == 1
 
 
-def send_keys(daemon, *keys):
-    """Three hundred messages with each key, which is the whole text of a message."""
-    path = """
-    log {
-        source(s_tcp);
-        parallelize(workers(2) worker-partition-key("$MSG"));
-        filter(f_heavy);
-        destination { file("`dir`/out" template("$PROGRAM\\n")); };
-    };
-    """
-    daemon.start(TCP_SOURCE + HEAVY + path)
-    for key in keys:
-        send_tcp(daemon.port, (b"<13>1 2024-01-01T00:00:00Z host k - - - " + key + b"\n") * 300)
-    daemon.wait_for_lines(300 * len(keys))
-
-
 def test_keys_that_look_the_same_are_one_series(syslog_ng):
-    send_keys(syslog_ng, b"x" * 300 + b"a", b"x" * 300 + b"b", b"\xff\xfe", rb"\xff\xfe")
+    start_and_send_keys(syslog_ng, b"x" * 300 + b"a", b"x" * 300 + b"b", b"\xff\xfe", rb"\xff\xfe")
     text = output(syslog_ng, "--prometheus")
     promtool("metrics", text)
     names = [line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")]
@@ -158,7 +142,7 @@ def test_keys_that_look_the_same_are_one_series(syslog_ng):
 
 def test_keys_that_begin_alike_have_a_line_each(syslog_ng):
     beginning = "/var/log/containers/production-äöü-"
-    send_keys(syslog_ng, *(f"{beginning}{number}".encode() for number in range(3)))
+    start_and_send_keys(syslog_ng, *(f"{beginning}{number}".encode() for number in range(3)))
     text = output(syslog_ng, "--once", "--interval=0.1")
     rows = re.findall(rf"(?m)^ +(\d+)% +(\d+)%  {beginning}(\d)$", text)
     assert sorted(number for _, _, number in rows) == ["0", "1", "2"], text

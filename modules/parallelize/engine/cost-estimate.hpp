@@ -41,18 +41,10 @@ public:
   bool unsure() const { return samples_.load(std::memory_order_relaxed) < first_samples; }
 
   // So slow that looking at the clock after each message is not felt.
-  bool slow() const
-  {
-    const std::uint32_t ns = nanoseconds();
-    return ns == 0 || ns > 20'000;
-  }
+  bool slow() const { return may_exceed(20'000); }
 
   // So slow that watching each message is not felt, which takes half a microsecond.
-  bool very_slow() const
-  {
-    const std::uint32_t ns = nanoseconds();
-    return ns == 0 || ns > 100'000;
-  }
+  bool very_slow() const { return may_exceed(100'000); }
 
   // Of one message; 0: unknown.
   std::uint32_t nanoseconds() const { return average_.load(std::memory_order_relaxed); }
@@ -83,6 +75,13 @@ private:
   static constexpr std::uint32_t first_samples = 16;
   static constexpr std::uint32_t suspicious_ns = 10'000;
   static constexpr std::uint32_t suspicion_lasts = 64;    // samples
+
+  // True as long as it is not known.
+  bool may_exceed(std::uint32_t limit_ns) const
+  {
+    const std::uint32_t ns = nanoseconds();
+    return ns == 0 || ns > limit_ns;
+  }
 
   std::atomic<std::uint32_t> average_{0};   // 0: unknown
   std::atomic<bool> cheap_{false};

@@ -29,15 +29,9 @@ share(std::uint64_t part, std::uint64_t all)
 }
 
 std::string
-text_of(const HotKey &key)
+text_of(std::string_view key, bool cut)
 {
-  return key.cut ? key.key + "..." : key.key;
-}
-
-std::string
-text_of(const KeyHead &key)
-{
-  return std::string(key.view()) + (key.cut ? "..." : "");
+  return std::string(key) + (cut ? "..." : "");
 }
 
 // A worker, as it was at the last tick.
@@ -176,7 +170,7 @@ parallelize_monitor::circumstances(const HotKeys::Report &by_messages, const Hot
   if (!judged.keys.empty())
     {
       const HotKey &hottest = judged.keys.front();
-      result.hottest_key = text_of(hottest);
+      result.hottest_key = text_of(hottest.key, hottest.cut);
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
   find_stuck(result);
@@ -200,7 +194,7 @@ parallelize_monitor::find_stuck(Circumstances &circumstances) const
       circumstances.waiting_since_stuck = std::min(circumstances.waiting_since_stuck, look.waiting);
   if (!engine_.running_message(first - watched_.begin(), identity))
     return;
-  circumstances.stuck_key = text_of(identity.key);
+  circumstances.stuck_key = text_of(identity.key.view(), identity.key.cut);
   circumstances.stuck_behind_outlet = identity.behind_outlet;
 }
 
@@ -395,7 +389,7 @@ parallelize_monitor::write_hot_keys(JsonWriter &json, const HotKeys::Report &hot
       const HotKey &hot = hot_keys.keys[i];
       json.begin_object();
       json.name("key");
-      json.string(text_of(hot));
+      json.string(text_of(hot.key, hot.cut));
       json.name("share");
       json.number(share(hot.count, hot_keys.total));
       json.name("error");

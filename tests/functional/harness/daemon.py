@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A private syslog-ng: everything it writes stays in a directory of its own."""
 
-import json
 import contextlib
+import json
 import re
 import signal
 import socket
