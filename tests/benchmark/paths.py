@@ -22,14 +22,19 @@ def parallelize(workers, keyed, word="parallelize"):
     return f"{word}(partitions({workers}){key});"
 
 
-def file_source(path, window, fetch_limit=1000):
-    return (f'file("{path}" log-iw-size({window}) log-fetch-limit({fetch_limit}) follow-freq(0.01)'
+def _fetch_limit(number):
+    """None: as it is when a configuration does not say anything."""
+    return f" log-fetch-limit({number})" if number else ""
+
+
+def file_source(path, window, fetch_limit=None):
+    return (f'file("{path}" log-iw-size({window}){_fetch_limit(fetch_limit)} follow-freq(0.01)'
             ' keep-hostname(yes));')
 
 
 def tcp_source(port, window):
     return (f'syslog(ip("127.0.0.1") port({port}) transport("tcp") max-connections(1)'
-            f' log-iw-size({window}) log-fetch-limit(1000) keep-hostname(yes));')
+            f' log-iw-size({window}) keep-hostname(yes));')
 
 
 def unix_source(path, window):

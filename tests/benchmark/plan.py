@@ -9,8 +9,7 @@ PATHS = {"light": 0, "medium": 3, "heavy": 8, "very-heavy": 40}
 DISTRIBUTIONS = ("round-robin", "uniform", "zipf", "half")
 WORKERS = (1, 2, 4)
 
-# The source's log-fetch-limit(), and the one that the host's documents propose.
-DEFAULT_FETCH_LIMIT = 1000
+# What the host's documents propose for the source.
 LARGE_FETCH_LIMIT = 100000
 
 # A path on which every message takes another time, from nothing up to so many CPU microseconds.
@@ -31,11 +30,11 @@ class Row:
     path: str
     distribution: str
     workers: int
-    fetch_limit: int = DEFAULT_FETCH_LIMIT
+    fetch_limit: int | None = None      # of the source; None: the host's default
 
     @property
     def name(self):
-        suffix = "" if self.fetch_limit == DEFAULT_FETCH_LIMIT else f"/fetch-{self.fetch_limit}"
+        suffix = f"/fetch-{self.fetch_limit}" if self.fetch_limit else ""
         return f"{self.path}/{self.distribution}/{self.workers}{suffix}"
 
     @property
@@ -123,7 +122,7 @@ def select(patterns, path_names):
 def without_host_faults(rows, syslog_ng):
     """(rows that the host can run, the others)"""
     left_out = [row for row in rows
-                if getattr(row, "fetch_limit", 0) > syslog_ng.largest_batch]
+                if (getattr(row, "fetch_limit", None) or 0) > syslog_ng.largest_batch]
     return [row for row in rows if row not in left_out], left_out
 
 

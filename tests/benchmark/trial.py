@@ -21,7 +21,6 @@ WINDOW = 100000
 BYTES_PER_MESSAGE = 1500
 
 STALL_SECONDS = 30
-COPY_BYTES = 4 << 20
 START_SECONDS = 30
 LONGEST_NAP = 0.05
 SHORTEST_NAP = 0.001
@@ -103,17 +102,20 @@ class Bench:
     def _daemon(self, config):
         return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
 
-    def file_to_file(self, traffic, element, order, filters, fetch_limit=1000, work=""):
-        """All messages are appended to a file at once, and the daemon copies them through the path."""
+    def file_to_file(self, traffic, element, order, filters, fetch_limit=None, work=""):
+        """A file with all messages appears, and the daemon copies them through the path.
+
+        It appears by a link: whoever wrote it now would take a core from the
+        element, and none from a daemon that uses one.
+        """
         output, followed = self._fresh("out"), self._fresh("followed")
-        followed.touch()
         config = paths.config(paths.file_source(followed, WINDOW, fetch_limit),
                               paths.file_destination(output), WINDOW, element, filters, work)
         source = self._input_of(traffic)
-        with self._daemon(config) as daemon, open(source, "rb") as data, open(followed, "ab") as end:
+        with self._daemon(config) as daemon:
             daemon.wait_for(lambda: "syslog-ng starting up" in daemon.log(), START_SECONDS, "a start")
             meter = Meter(daemon)
-            shutil.copyfileobj(data, end, COPY_BYTES)
+            os.link(source, followed)
             result = measure(meter, daemon, output, traffic)
         result.faults = traffic.check(output, order)
         return result
