@@ -65,7 +65,8 @@ MUTANTS = [
     Mutant("a helper leaves what it queues again to nobody", ENGINE,
            "wake_locked(tasks - std::min<std::size_t>(tasks, on == PARALLELIZE_ON_WORKER), sleepers)",
            "wake_locked(tasks - std::min<std::size_t>(tasks, 1), sleepers), (void) on", UNIT),
-    Mutant("leave a strand behind when no worker is alive", ENGINE, "          if (nobody_is_alive())\n", "          if (false)\n", UNIT),
+    # Not here: the look at nobody_is_alive() in help(). It takes three threads, each stopped between two steps where it
+    # calls nothing of ours: only the model shows it, MISTAKE_HELPER_OUTLIVES_WORKERS.
     Mutant("end with messages inside", ENGINE, " && in_flight_.load() == 0)\n    {\n      alive_--;", ")\n    {\n      alive_--;", UNIT),
     Mutant("end while a producer is open", ENGINE, "stopping_.load() && open_.load() == 0 && ", "stopping_.load() && ", UNIT),
     Mutant("the last producer ends silently", ENGINE, "if (open_.fetch_sub(1) == 1 && stopping_.load())",
