@@ -48,9 +48,15 @@ class Receiver:
         except OSError:
             return
         with connection:
-            while piece := connection.recv(RECEIVE_BYTES):
+            while piece := self._receive(connection):
                 self._pieces.append((time.monotonic(), piece))
                 self._size += len(piece)
+
+    @staticmethod
+    def _receive(connection):
+        """Acknowledges at once, time and again: else Nagle's algorithm at the daemon waits for it, a dozen milliseconds."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return connection.recv(RECEIVE_BYTES)
 
     @property
     def size(self):
