@@ -268,7 +268,12 @@ static void
 _second_is_over(gpointer user_data)
 {
   for (GList *item = all_metrics; item; item = item->next)
-    _look(item->data);
+    {
+      ParallelizeMetrics *self = item->data;
+
+      parallelize_engine_wake_for_what_waits(self->engine);
+      _look(self);
+    }
   _start_timer();
 }
 

@@ -450,6 +450,44 @@ Test(wake_up, when_messages_turn_out_to_be_slow)
   host.check_all_published();
 }
 
+// Nothing else comes, and the first message takes very long: the others are not
+// to wait for it, though at their usual cost one worker was enough for all.
+Test(wake_up, for_what_waits_beside_a_message_that_takes_long)
+{
+  FakeHost host(keyed(4));
+  host.start_asleep();
+  learn_cost(host, 3 * microsecond);
+  FakeSource &source = host.source();
+  while_forwarding(host, "a", [&]
+  {
+    cr_assert_eq(host.count(FakeWorker::awake), 1);
+    parallelize_engine_wake_for_what_waits(host.engine());
+    host.run_until_quiet();
+    cr_assert_eq(host.counters().waiting, 0, "messages wait for one that has nothing to do with them");
+    cr_assert_eq(host.counters().in_flight, 1);
+  });
+
+  send_one_each(source, 21);
+  source.end_batch();
+  host.run_until_quiet();
+  host.come_to_rest();
+}
+
+Test(wake_up, nobody_when_nothing_waits)
+{
+  FakeHost host(keyed(4));
+  host.start_asleep();
+  while_forwarding(host, "a", [&]
+  {
+    parallelize_engine_wake_for_what_waits(host.engine());
+    cr_assert_eq(host.count(FakeWorker::awake), 1);
+  });
+  host.source().send("a");
+  host.come_to_rest();
+  parallelize_engine_wake_for_what_waits(host.engine());
+  cr_assert_eq(host.count(FakeWorker::awake), 0);
+}
+
 /* ------------------------------------------------------------------------
  * Splitting and stealing
  * ------------------------------------------------------------------------ */
@@ -1562,6 +1600,21 @@ Test(hot_key, is_not_reported_when_no_worker_is_idle)
   cr_assert(host.hot_keys.empty());
   source.end_batch();
   host.run_until_quiet();
+}
+
+Test(hot_key, is_not_reported_when_nothing_waits_for_it)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  for (unsigned i = 0; i < 20'000; i++)
+    {
+      source.send("hot");
+      host.run_until_quiet();
+    }
+  cr_assert(host.hot_keys.empty());
+
+  host.come_to_rest();
 }
 
 Test(hot_key, is_not_reported_when_there_is_one_worker)

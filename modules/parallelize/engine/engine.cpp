@@ -152,6 +152,27 @@ parallelize_engine::abandon_worker()
   alive_--;
 }
 
+void
+parallelize_engine::wake_for_what_waits()
+{
+  if (sleeping_.load(std::memory_order_relaxed) == 0)
+    return;
+
+  std::vector<unsigned> sleepers;
+  {
+    std::lock_guard lock(mutex_);
+    std::size_t tasks = outlet_queue_.size();
+    if (!solo_)
+      {
+        tasks += run_queue_.size();
+        for (const auto &worker : workers_)
+          tasks += worker->group_size.load(std::memory_order_relaxed);
+      }
+    wake_locked(tasks, sleepers);
+  }
+  wake(sleepers);
+}
+
 /* ------------------------------------------------------------------------
  * The producer's thread
  * ------------------------------------------------------------------------ */
@@ -291,6 +312,9 @@ parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string
   std::string hot;
   const unsigned percent = hot_keys_.sample(key, hash, hot);
   if (!percent || options_.workers == 1 || sleeping_.load(std::memory_order_relaxed) == 0)
+    return;
+  // Only if so much waits that one of the sleepers would be woken for it, were it of other keys.
+  if (in_flight_.load(std::memory_order_relaxed) + producer.pending.size() <= cost_.per_wake_up())
     return;
 
   const std::uint64_t time = std::max<std::uint64_t>(now(), 1);
@@ -1353,6 +1377,12 @@ void
 parallelize_engine_abandon_worker(ParallelizeEngine *self)
 {
   self->abandon_worker();
+}
+
+void
+parallelize_engine_wake_for_what_waits(ParallelizeEngine *self)
+{
+  self->wake_for_what_waits();
 }
 
 ParallelizeRun

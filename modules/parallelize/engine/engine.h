@@ -118,6 +118,10 @@ void parallelize_engine_stop(ParallelizeEngine *self);
 /* After start(): one of the workers has no thread and will never run.  Any thread. */
 void parallelize_engine_abandon_worker(ParallelizeEngine *self);
 
+/* Once in a while: wakes sleeping workers if something waits that they may run.  A hand-over wakes no more of them than
+ * messages of the usual cost are worth; if one then takes much longer, the rest must not wait for it.  Any thread. */
+void parallelize_engine_wake_for_what_waits(ParallelizeEngine *self);
+
 typedef enum
 {
   PARALLELIZE_RUN_AGAIN,        /* the quantum is used up: call again after other work had its turn */

@@ -159,6 +159,7 @@ public:
   void start();
   void stop();
   void abandon_worker();
+  void wake_for_what_waits();
   ParallelizeRun run(unsigned index);
 
   ParallelizeProducer *open(unsigned flags);
