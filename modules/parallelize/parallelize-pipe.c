@@ -275,7 +275,7 @@ _batch_finished(gpointer user_data)
 }
 
 static ParallelizeBatch *
-_open_batch(ParallelizePipe *self, LogMessage *msg)
+_open_batch(ParallelizePipe *self, LogMessage *msg, const LogPathOptions *path_options)
 {
   gboolean batches = host_compat_thread_has_batches();
   /* Whoever runs strands of another parallelize() may be busy for long with messages that have not come to us, and
@@ -285,11 +285,15 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
   gboolean helps = !main_loop_is_main_thread() && !(msg->flags & LF_INTERNAL);
   ParallelizeBatch *batch = g_slice_new0(ParallelizeBatch);
 
-  if (G_UNLIKELY(!g_atomic_int_get(&self->window_warned)))
+  /* Only an unacknowledged message keeps its source alive: what a stateful parser makes of one may come when the
+   * connection is long gone. */
+  if (path_options->ack_needed && G_UNLIKELY(!g_atomic_int_get(&self->window_warned)))
     _check_source_window(self, msg);
 
   batch->pipe = self;
-  batch->source = host_compat_get_batch_source(msg);
+  /* A message that this thread runs for others was read by another one, whose source may be gone before the batch. */
+  if (path_options->ack_needed && !running)
+    batch->source = host_compat_get_batch_source(msg);
   batch->producer = parallelize_producer_open(self->engine,
                                               (forwards ? PARALLELIZE_PRODUCER_BATCHES : 0)
                                               | (helps ? PARALLELIZE_PRODUCER_HELPS : 0));
@@ -305,13 +309,13 @@ _open_batch(ParallelizePipe *self, LogMessage *msg)
 
 /* What this thread has forwarded so far is published, in the middle of what it reads. */
 static ParallelizeBatch *
-_publish_batch(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg)
+_publish_batch(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
 {
   gsize came = batch->came;
 
   batch->goes_on = TRUE;
   main_loop_worker_invoke_batch_callbacks();
-  batch = _open_batch(self, msg);
+  batch = _open_batch(self, msg, path_options);
   batch->came = came;
   return batch;
 }
@@ -456,11 +460,11 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   ParallelizeAccept accept;
 
   if (!batch)
-    batch = _open_batch(self, msg);
+    batch = _open_batch(self, msg, path_options);
   accept = parallelize_producer_accept(batch->producer);
   if (G_UNLIKELY(accept == PARALLELIZE_ACCEPT_PUBLISH))
     {
-      batch = _publish_batch(self, batch, msg);
+      batch = _publish_batch(self, batch, msg, path_options);
       accept = parallelize_producer_accept(batch->producer);
     }
   batch->came++;
