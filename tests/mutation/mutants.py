@@ -18,6 +18,9 @@ RESEQUENCE = "modules/parallelize/resequence-pipe.c"
 BINDING = "modules/parallelize/resequence-binding.c"
 WORKER = "modules/parallelize/parallelize-worker.c"
 COMPAT = "modules/parallelize/host-compat.c"
+METRICS = "modules/parallelize/parallelize-metrics.c"
+JSON = "modules/parallelize/engine/json.hpp"
+TOP = "tools/parallelize-top"
 
 RESEQUENCED = ("test_resequence", "test_engine_model", "test_engine_threads")
 UNIT = ("test_engine", "test_engine_model", "test_engine_threads")
@@ -214,4 +217,16 @@ MUTANTS = [
            ("functional test_resequence.py",)),
     Mutant("print a key as it is", PIPE, "gchar *printable = g_strescape(unescaped, NULL);", "gchar *printable = g_strdup(unescaped);",
            ("functional test_security.py",)),
+    Mutant("print the key of a stuck worker as it is", METRICS, "gchar *printable = g_strescape(bytes, NULL);",
+           "gchar *printable = g_strdup(bytes);", ("functional test_security.py",)),
+    Mutant("leave eight-bit control characters in JSON", JSON, "else if (code == 0xc2 &&", "else if (false &&",
+           ("test_metrics", "functional test_security.py")),
+    Mutant("leave control characters in Prometheus' labels", TOP, "result[printable(hot[\"key\"])]", "result[hot[\"key\"]]",
+           ("functional test_security.py",)),
+    Mutant("leave control characters on the terminal", TOP, "character if character.isprintable() else", "character if True else",
+           ("functional test_security.py",)),
+    Mutant("the same seed for every element", PIPE, "  if (getentropy(seed, 2 * sizeof(seed[0])) == 0)",
+           "  seed[0] = seed[1] = 1;\n  if (seed[0])", ("functional test_security.py",)),
+    Mutant("any seed where the system gives none", PIPE, "  if (getentropy(seed, 2 * sizeof(seed[0])) == 0)",
+           "  if (getentropy(seed, 2 * sizeof(seed[0])) <= 0)", ("functional test_security.py",)),
 ]
