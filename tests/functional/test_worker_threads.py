@@ -3,7 +3,8 @@
 Any number of workers goes with any number of the daemon's own I/O threads, also next to paths without an element.
 
 A memory queue of this daemon has room for as many threads as it knew of when the queue was made: more of them,
-or a thread that comes later, end in `log_queue_fifo_push_tail: assertion failed`.
+or a thread that comes later, end in `log_queue_fifo_push_tail: assertion failed`. A thread without a place takes a locked
+path, which is slower, and the daemon says so: nothing of the kind where there could be a place.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from harness.messages import HEAVY, Stream, check_order, in_turn
 from harness.network import BackgroundSender, LineServer
 
 NUMBERED_BY_THE_MODULE = host_version().startswith("3.")
+NO_PLACE = r"Workers of parallelize\(\) have no place in the daemon's memory queues"
 CONNECTIONS = 12
 SOURCE = HEAVY + """
 source s_tcp {
@@ -49,11 +51,12 @@ def send_on_many_connections(port, per_connection):
     return sum((stream.sent for stream in streams), Counter())
 
 
-@pytest.mark.parametrize("io_threads", [2, 8, 64])
+@pytest.mark.parametrize("io_threads", [1, 2, 8, 64])
 @pytest.mark.parametrize("workers", [1, 3, 40, 100])
 @pytest.mark.asan
 def test_beside_an_ordinary_path(syslog_ng, workers, io_threads):
     syslog_ng.start(SOURCE + PLAIN + parallel(workers), arguments=["--stderr", f"--worker-threads={io_threads}"])
+    assert not syslog_ng.logged(NO_PLACE)
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel"):
         check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
@@ -62,18 +65,17 @@ def test_beside_an_ordinary_path(syslog_ng, workers, io_threads):
 def test_two_elements_with_many_workers(syslog_ng):
     second = parallel(70).replace("/parallel", "/second")
     syslog_ng.start(SOURCE + PLAIN + parallel(70) + second)
+    assert not syslog_ng.logged(NO_PLACE)
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel", "second"):
         check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
 
 
-NO_PLACE = r"Workers of parallelize\(\) have no place in the daemon's memory queues"
-
-
 def test_more_workers_than_the_host_numbers(syslog_ng):
-    """Version 4 numbers 256 threads, of all kinds; for version 3 the module numbers its own."""
+    """Version 4 numbers 256 threads, of all kinds; for version 3 the module numbers its own, however many."""
     syslog_ng.start(SOURCE + PLAIN + parallel(300))
     assert len(syslog_ng.logged(NO_PLACE + ".*more threads than it can number")) == (not NUMBERED_BY_THE_MODULE)
+    assert len(syslog_ng.logged(NO_PLACE)) == (not NUMBERED_BY_THE_MODULE)
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel"):
         check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
@@ -84,6 +86,23 @@ def test_workers_that_a_reload_adds(syslog_ng):
     syslog_ng.start(SOURCE + PLAIN)
     assert syslog_ng.reload(SOURCE + PLAIN + parallel(10))
     assert len(syslog_ng.logged(NO_PLACE + ".*a restart would make them faster")) == NUMBERED_BY_THE_MODULE
+    assert len(syslog_ng.logged(NO_PLACE)) == NUMBERED_BY_THE_MODULE
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)
+
+
+SPARE = 64  # as many workers more than at the start find a place in version 3
+
+
+def test_workers_that_a_reload_adds_to_others(syslog_ng):
+    """Places are kept for some more than the daemon was started with, and those of workers that end are free again."""
+    syslog_ng.start(SOURCE + PLAIN + parallel(2))
+    for workers in (60, 1, 2 + SPARE, 60):
+        assert syslog_ng.reload(SOURCE + PLAIN + parallel(workers))
+        assert not syslog_ng.logged(NO_PLACE)
+    assert syslog_ng.reload(SOURCE + PLAIN + parallel(2 + SPARE + 10))
+    assert len(syslog_ng.logged(NO_PLACE + ".*; workers='10', .*a restart would make them faster")) == NUMBERED_BY_THE_MODULE
     assert len(syslog_ng.logged(NO_PLACE)) == NUMBERED_BY_THE_MODULE
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel"):
