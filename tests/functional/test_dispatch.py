@@ -3,6 +3,7 @@
 
 from collections import Counter
 from contextlib import ExitStack
+from itertools import groupby
 
 import pytest
 
@@ -138,6 +139,76 @@ def test_hot_key_has_one_worker_and_the_others_the_other(syslog_ng, stream):
     elapsed = max(item.end for item in work) - min(item.begin for item in work)
     assert busy / elapsed > 1.5
     check_order(syslog_ng.lines(), stream.sent)
+
+
+# Messages are cheap, and pile up behind the first one as long as that is held. The source's thread does not help.
+LIMITS_PATH = TCP_SOURCE.replace("max-connections", "log-fetch-limit(1000) max-connections") + LINES + HELD_KEY + """
+log {
+    source(s_tcp);
+    parallelize(workers(1) worker-partition-key("$PROGRAM") prefetch(100000) OPTIONS);
+    rewrite(r_hold);
+    destination(d_lines);
+};
+"""
+
+
+def run_with_limits(daemon, stream, options, keys):
+    """Returns how many batches the keys came in behind a held message, and the lines that it was followed by."""
+    daemon.start(LIMITS_PATH.replace("OPTIONS", options))
+    with Hold(daemon.path("hold")).held() as hold, connect(daemon.port) as connection:
+        connection.sendall(stream.take([0]))
+        daemon.wait_for(lambda: hold.waiting() == 1, "the held message")
+        before = daemon.element()["counters"]["batches"]
+        connection.sendall(stream.take(keys))
+
+        def inside():
+            return daemon.element()["counters"]["in_flight"]
+
+        daemon.wait_for(lambda: inside() == 1 + len(keys), lambda: f"messages inside: {inside()}")
+        batches = daemon.element()["counters"]["batches"] - before
+    lines = daemon.wait_for_lines(1 + len(keys))
+    check_order(lines, stream.sent)
+    return batches, lines[1:]
+
+
+def test_batch_size(syslog_ng, stream):
+    """At most so many are handed over at once."""
+    batches, _ = run_with_limits(syslog_ng, stream, "batch-size(1) log-fetch-limit(1000)", in_turn(10, 1000))
+    assert batches == 1000
+
+
+def test_larger_batch_size(syslog_ng, stream):
+    """A batch may be smaller where the source had no more for the moment."""
+    batches, _ = run_with_limits(syslog_ng, stream, "batch-size(10) log-fetch-limit(1000)", in_turn(10, 1000))
+    assert 100 <= batches < 500
+
+
+def test_no_batch_size(syslog_ng, stream):
+    """What the source reads in one go is handed over at once."""
+    batches, _ = run_with_limits(syslog_ng, stream, "batch-size(0) log-fetch-limit(10)", in_turn(10, 1000))
+    assert batches < 100
+
+
+def longest_run(lines):
+    """The largest number of messages of one key in a row."""
+    return max(len(list(run)) for _, run in groupby(lines, key=lambda line: line.split()[0]))
+
+
+EIGHT_KEYS_ONE_BY_ONE = [key for key in range(1, 9) for _ in range(300)]
+OTHERS_WAIT = 500  # lines: at the least; if by chance all keys but one share a strand, and are one key to the worker
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_log_fetch_limit(syslog_ng, stream, limit):
+    """As long as other keys wait no more than that are processed of one."""
+    options = f"batch-size(1000) log-fetch-limit({limit})"
+    _, lines = run_with_limits(syslog_ng, stream, options, EIGHT_KEYS_ONE_BY_ONE)
+    assert longest_run(lines[:OTHERS_WAIT]) <= limit
+
+
+def test_no_log_fetch_limit(syslog_ng, stream):
+    _, lines = run_with_limits(syslog_ng, stream, "batch-size(1) log-fetch-limit(0)", EIGHT_KEYS_ONE_BY_ONE)
+    assert longest_run(lines[:OTHERS_WAIT]) > 10
 
 
 EMPTY_KEY_PATH = """
