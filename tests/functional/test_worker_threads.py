@@ -3,8 +3,8 @@
 Any number of workers goes with any number of the daemon's own I/O threads, also next to paths without an element.
 
 A memory queue of this daemon has room for as many threads as it knew of when the queue was made: more of them,
-or a thread that comes later, end in `log_queue_fifo_push_tail: assertion failed`. A thread without a place takes a locked
-path, which is slower, and the daemon says so: nothing of the kind where there could be a place.
+or a thread that comes later, end in `log_queue_fifo_push_tail: assertion failed`. A thread without a place takes a
+locked path, which is slower, and the daemon says so: nothing of the kind where there could be a place.
 """
 
 from collections import Counter
@@ -102,7 +102,8 @@ def test_workers_that_a_reload_adds_to_others(syslog_ng):
         assert syslog_ng.reload(SOURCE + PLAIN + parallel(workers))
         assert not syslog_ng.logged(NO_PLACE)
     assert syslog_ng.reload(SOURCE + PLAIN + parallel(2 + SPARE + 10))
-    assert len(syslog_ng.logged(NO_PLACE + ".*; workers='10', .*a restart would make them faster")) == NUMBERED_BY_THE_MODULE
+    notice = NO_PLACE + ".*; workers='10', .*a restart would make them faster"
+    assert len(syslog_ng.logged(notice)) == NUMBERED_BY_THE_MODULE
     assert len(syslog_ng.logged(NO_PLACE)) == NUMBERED_BY_THE_MODULE
     sent = send_on_many_connections(syslog_ng.port, 500)
     for name in ("plain", "parallel"):
