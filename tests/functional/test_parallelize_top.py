@@ -12,6 +12,7 @@ import pytest
 from harness.environment import PARALLELIZE_TOP, host_has_builtin
 from harness.messages import TCP_SOURCE, in_turn
 from harness.network import send_tcp
+from harness.top import output, promtool, top
 from harness.trace import work_and_trace
 from harness.traffic import endless, start_and_send_keys
 from harness.waiting import wait_for
@@ -28,25 +29,6 @@ log {
 # Few messages inside: a test that has seen enough need not wait for many.
 SOURCE = TCP_SOURCE.replace("log-iw-size(100000)", "log-iw-size(5000)")
 CONFIG = SOURCE + work_and_trace(microseconds=500) + KEYED
-
-
-def top(daemon, *arguments, columns=80):
-    """Returns the finished program."""
-    return subprocess.run(
-        [PARALLELIZE_TOP, f"--control={daemon.control_socket}", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        env={**os.environ, "COLUMNS": str(columns)},
-    )
-
-
-def output(daemon, *arguments, **options):
-    finished = top(daemon, *arguments, **options)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == ""
-    return finished.stdout
 
 
 def test_once(syslog_ng, stream):
@@ -99,12 +81,6 @@ def test_json_is_the_report(syslog_ng):
     report = json.loads(output(syslog_ng, "--json"))
     assert report.keys() == syslog_ng.report().keys()
     assert report["elements"][0].keys() == syslog_ng.element().keys()
-
-
-def promtool(command, text):
-    checked = subprocess.run(["promtool", "check", command], input=text, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True)
-    assert checked.returncode == 0, checked.stdout
 
 
 def test_prometheus_format(syslog_ng, stream):

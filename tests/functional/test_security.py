@@ -2,7 +2,9 @@
 """What somebody who chooses the content of messages, and so the keys, can do to the daemon: nothing to speak of."""
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -12,16 +14,23 @@ import pytest
 
 from harness.daemon import Daemon
 from harness.messages import HEAVY, LINES
+from harness.top import output, promtool
+from harness.trace import Hold
 
 # one in 16 keys is looked at, and 512 of these make a verdict
 HOT = 15_000
 HOT_KEY = r"WARNING: one key holds nearly all traffic of parallelize\(\)"
+STUCK = r"WARNING: a worker of parallelize\(\) is stuck on one message"
+NO_LONGER_STUCK = r"A worker of parallelize\(\) has come to the end of the message"
 LONGEST_LINE = 2000
-RAW_PATH = HEAVY + LINES + """
+LONGEST_KEY = 4 * 256 + len("...")      # nothing takes more than four characters a byte to be shown
+# Slower than the sender: only a key whose messages wait is worth a warning.
+RAW_PATH = LINES + """
+filter f_slow { "$(test-burn 100)" eq "" };
 log {
     source { unix-dgram("`dir`/socket" flags(no-parse) log-iw-size(10000)); };
     parallelize(workers(4) worker-partition-key("KEY"));
-    filter(f_heavy);
+    filter(f_slow);
     destination(d_lines);
 };
 """
@@ -30,15 +39,16 @@ NASTY = {
     "terminal": (b"a\x1b]0;title\x07\x1b[2J\r\x08", "$MSG"),
     "quotes": (b"a'; id='forged", "$MSG"),
     "not UTF-8": (b"a\xff\xfe\x80", "$MSG"),
+    "8 bit controls": (b"a\xc2\x9b2J\xc2\x85\xe2\x80\xae", "$MSG"),
     "64 KiB": (b"a\n", "$MSG$(padding x 65536 y)"),
 }
 
 
-def send_datagrams(path, data, count):
+def send_datagrams(path, messages):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.connect(str(path))
-        for _ in range(count):
-            sender.send(data)
+        for message in messages:
+            sender.send(message)
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -46,13 +56,92 @@ def test_key_in_a_warning_is_escaped_and_short(syslog_ng, name):
     """Nothing of it makes a line of its own, moves a cursor, or fills the disk."""
     key, template = NASTY[name]
     syslog_ng.start(RAW_PATH.replace("KEY", template))
-    send_datagrams(syslog_ng.path("socket"), key, HOT)
+    send_datagrams(syslog_ng.path("socket"), [key] * HOT)
     (warning,) = syslog_ng.wait_for_log(HOT_KEY)
-    assert len(warning) < LONGEST_LINE
-    assert warning.isprintable()
-    assert "key='a" in warning
+    check_log_line(warning)
     assert not syslog_ng.logged("^parallelize")
-    assert "id='forged'" not in warning
+
+
+def check_log_line(line):
+    assert len(line) < LONGEST_LINE
+    assert line.isprintable()
+    assert "key='a" in line
+    assert "id='forged'" not in line
+
+
+HELD_PATH = """
+log {
+    source { unix-dgram("`dir`/NAME" persist-name("NAME") flags(no-parse) log-iw-size(10000)); };
+    parallelize(workers(2) worker-partition-key("KEY") id("NAME"));
+    rewrite(r_hold);
+};
+"""
+HELD_CONFIG = """
+rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold")); };
+""" + "".join(HELD_PATH.replace("NAME", name).replace("KEY", template) for name, (_, template) in NASTY.items())
+ENOUGH_FOR_A_SAMPLE = 200
+
+
+@pytest.fixture
+def stuck_on_nasty_keys(syslog_ng):
+    """For each of the keys an element with a worker that is stuck on it; other messages of the key wait."""
+    hold = Hold(syslog_ng.path("hold"))
+    syslog_ng.start(HELD_CONFIG)
+    with hold.held():
+        for name, (key, _) in NASTY.items():
+            send_datagrams(syslog_ng.path(name), [key] * ENOUGH_FOR_A_SAMPLE)
+        yield hold
+
+
+def test_key_in_the_warnings_of_a_stuck_worker(syslog_ng, stuck_on_nasty_keys):
+    """As above; both the warning and the word of its end have the key."""
+    for pattern in (STUCK, NO_LONGER_STUCK):
+        syslog_ng.wait_for(lambda pattern=pattern: len(syslog_ng.logged(pattern)) == len(NASTY), pattern)
+        for line in syslog_ng.logged(pattern):
+            check_log_line(line)
+        stuck_on_nasty_keys.release()
+    assert not syslog_ng.logged("^parallelize")
+
+
+def shown_keys(report):
+    """By element, all that have come from messages."""
+    return {
+        element["id"]: [element["verdict"]["key"], *(hot["key"] for by in element["hot_keys"].values() for hot in by)]
+        for element in report["elements"]
+    }
+
+
+def test_keys_that_are_shown(syslog_ng, stuck_on_nasty_keys):
+    """Whatever shows keys: no character of theirs has a meaning there, nor for a terminal."""
+
+    def all_are_known():
+        keys = shown_keys(syslog_ng.report())
+        return all(known.count(None) == 0 and len(known) > 1 for known in keys.values())
+
+    syslog_ng.wait_for(all_are_known, "each key in a verdict and among the busiest")
+    report = syslog_ng.control("PARALLELIZE")
+    as_json = output(syslog_ng, "--json")
+    exposed = output(syslog_ng, "--prometheus")
+    view = output(syslog_ng, "--once", "--interval=0.1", columns=80)
+
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", report)
+    for text in (as_json, exposed, view):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert as_json.isascii()
+
+    expected = shown_keys(json.loads(report))
+    assert shown_keys(json.loads(as_json)) == expected and expected.keys() == NASTY.keys()
+    for keys in expected.values():
+        assert all(key.startswith("a") and len(key) <= LONGEST_KEY for key in keys)
+
+    promtool("metrics", exposed)
+    labels = re.findall(r'(?m)^syslogng_parallelized_hot_key_\w+\{id="[^"]*",key="((?:[^"\\]|\\.)*)"\} \S+$', exposed)
+    assert len(labels) == exposed.count("\nsyslogng_parallelized_hot_key_") == len(NASTY)
+    assert all(label.startswith("a") and len(label) <= 2 * LONGEST_KEY for label in labels)
+
+    assert max(map(len, view.split("\n"))) <= 80
+    assert len(re.findall(r"(?m)^  KEY-BOUND: a", view)) == len(NASTY)
+    assert len(re.findall(r"(?m)^ +100%  a", view)) == len(NASTY)
 
 
 MANY = 300_000
@@ -122,7 +211,7 @@ def test_needs_no_privilege(module, test_modules, monkeypatch):
         try:
             status = Path(f"/proc/{daemon.pid}/status").read_text()
             assert "Uid:\t65534\t65534\t65534\t65534" in status and "CapEff:\t0000000000000000" in status
-            send_datagrams(daemon.path("socket"), b"x", 1000)
+            send_datagrams(daemon.path("socket"), [b"x"] * 1000)
             daemon.wait_for_lines(1000)
             daemon.stop()
         finally:

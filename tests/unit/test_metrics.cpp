@@ -423,6 +423,7 @@ Test(json, any_bytes_become_a_string)
   cr_assert_eq(as_json("\"\\\n\x7f"), R"("\"\\\u000a\u007f")");
   cr_assert_eq(as_json("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"), "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"");
   cr_assert_eq(as_json(std::string_view("\0", 1)), R"("\u0000")");
+  cr_assert_eq(as_json("\xc2\x80\xc2\x9f\xc2\xa0"), "\"\\u0080\\u009f\xc2\xa0\"");
 }
 
 Test(json, what_is_not_utf8_is_shown_as_bytes)

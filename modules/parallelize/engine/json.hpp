@@ -117,6 +117,9 @@ private:
       std::snprintf(buffer, sizeof(buffer), "\\\\x%02x", code);
     else if (code < 0x20 || code == 0x7f)
       std::snprintf(buffer, sizeof(buffer), "\\u%04x", code);
+    else if (code == 0xc2 && static_cast<unsigned char>(bytes[1]) < 0xa0)
+      // U+0080 to U+009F: control characters, too
+      std::snprintf(buffer, sizeof(buffer), "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(bytes[1])));
     else
       {
         if (code == '"' || code == '\\')
