@@ -487,14 +487,15 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
  * The main thread: life cycle
  ************************************************************************/
 
-/* g_random_int() could be guessed from what else the daemon draws from it and shows. */
-static void
-_random_seed(uint64_t seed[2])
+/* A seed that can be guessed is as good as none, and so would g_random_int() be:
+ * the daemon shows other numbers that it draws from it. */
+static gboolean
+_draw_seed(ParallelizePipe *self, uint64_t seed[2])
 {
   if (getentropy(seed, 2 * sizeof(seed[0])) == 0)
-    return;
-  for (gint i = 0; i < 2; i++)
-    seed[i] = ((uint64_t) g_random_int() << 32) | g_random_int();
+    return TRUE;
+  msg_error("Error drawing the random seed of parallelize()", evt_tag_error("error"), _tag_id(self), _tag_location(self));
+  return FALSE;
 }
 
 static ParallelizeEngine *
@@ -522,8 +523,7 @@ _new_engine(ParallelizePipe *self)
     .outlets = self->outlets->len,
   };
 
-  _random_seed(options.seed);
-  return parallelize_engine_new(&options, &callbacks, self);
+  return _draw_seed(self, options.seed) ? parallelize_engine_new(&options, &callbacks, self) : NULL;
 }
 
 static void
@@ -574,6 +574,8 @@ _init(LogPipe *s)
 
   resequence_bind_all(log_pipe_get_config(s));
   self->engine = _new_engine(self);
+  if (!self->engine)
+    return FALSE;
   s->queue = _queue;
   return _create_workers(self);
 }

@@ -144,6 +144,82 @@ def test_keys_that_are_shown(syslog_ng, stuck_on_nasty_keys):
     assert len(re.findall(r"(?m)^ +100%  a", view)) == len(NASTY)
 
 
+# Which keys share a strand
+
+KEYS = 4000
+MANY_ON_ONE_STRAND = 60          # of 256 strands: sixteen are to be expected
+STRANDS_PATH = HEAVY + """
+rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold") condition("$MSG" eq "held")); };
+""" + "".join(
+    """
+log {
+    source { unix-dgram("`dir`/NAME" persist-name("NAME") flags(no-parse) log-iw-size(10000)); };
+    parallelize(workers(2) worker-partition-key("$MSG") id("NAME"));
+    filter(f_heavy);
+    rewrite(r_hold);
+    destination { file("`dir`/out-NAME" template("$MSG\\n")); };
+};
+""".replace("NAME", name)
+    for name in ("first", "second")
+)
+
+
+def keys_behind_a_held_one(daemon, name):
+    """
+    The keys that share a strand with the key of a message that is held: all others get on. They tell one seed from
+    another and nothing else about it.
+    """
+    seen = []
+
+    def nothing_moves():
+        counters = daemon.element(name)["counters"]
+        seen.append(counters["waiting"])
+        return (
+            counters["entered"] == 1 + KEYS
+            and counters["in_flight"] == 1 + seen[-1] <= 1 + MANY_ON_ONE_STRAND
+            and seen[-10:] == 10 * seen[-1:]
+        )
+
+    before = len(daemon.lines(f"out-{name}"))
+    hold = Hold(daemon.path("hold"))
+    with hold.held():
+        send_datagrams(daemon.path(name), [b"held"])
+        daemon.wait_for(lambda: hold.waiting() == 1, "the message that is held")
+        send_datagrams(daemon.path(name), [b"%d" % number for number in range(KEYS)])
+        daemon.wait_for(nothing_moves, "all others processed")
+        others = daemon.wait_for_lines(before + KEYS - seen[-1], f"out-{name}")[before:]
+    daemon.wait_for_lines(before + 1 + KEYS, f"out-{name}")
+    return frozenset(map(str, range(KEYS))) - frozenset(others)
+
+
+def test_each_element_has_a_seed_of_its_own_after_each_start_and_reload(syslog_ng):
+    """What was learnt about the strands of one is worth nothing with another."""
+    found = []
+
+    def look():
+        for name in ("first", "second"):
+            found.append(keys_behind_a_held_one(syslog_ng, name))
+
+    syslog_ng.start(STRANDS_PATH)
+    look()
+    assert syslog_ng.reload()
+    look()
+    syslog_ng.stop()
+    syslog_ng.start()
+    look()
+    assert all(found)
+    assert len({*found}) == 6
+
+
+def test_no_start_without_a_random_seed(syslog_ng, test_modules):
+    """Rather than with one that can be guessed."""
+    syslog_ng.launch(STRANDS_PATH, preload=[test_modules / "preload/librefuseentropy.so"])
+    assert syslog_ng.wait_for_exit() == 2
+    (error,) = syslog_ng.logged(r"Error drawing the random seed of parallelize\(\)")
+    assert "Function not implemented" in error and "id='first'" in error
+    assert f"location='{syslog_ng.config_file}:" in error
+
+
 MANY = 300_000
 ENOUGH_KIB = 4 * 1024
 KEYS_PATH = HEAVY + """
