@@ -50,14 +50,17 @@ def _weights(distribution):
         return [1 / rank ** ZIPF_EXPONENT for rank in range(1, KEYS + 1)]
     if distribution == "half":
         return [KEYS - 1] + [1] * (KEYS - 1)
+    if distribution == "one":
+        return [1] + [0] * (KEYS - 1)
     raise ValueError(f"unknown distribution: {distribution}")
 
 
 class Traffic:
     """The same messages for the same arguments, on every machine.
 
-    distribution: 'uniform' over KEYS keys, 'zipf' (exponent 1.2), or 'half'
-    (one key has half of the messages, the others share the rest evenly).
+    distribution: 'uniform' over KEYS keys, 'zipf' (exponent 1.2), 'half' (one
+    key has half of the messages, the others share the rest evenly), or 'one'
+    (it has all of them).
     """
 
     def __init__(self, distribution, messages, seed=20380119):

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which rows the benchmark measures, and whether its check of one key's messages finds what it should."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from harness.environment import REPOSITORY
+
+
+def load(name):
+    """A module of the benchmark; the torture set has modules of the same names."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", REPOSITORY / f"tests/benchmark/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+plan = load("plan")
+traffic = load("traffic")
+ALL_PATHS = [*plan.PATHS, plan.RANDOM_PATH, "blocking"]
+
+
+def names(patterns):
+    return [row.name for row in plan.select(patterns, ALL_PATHS)]
+
+
+def test_one_key_is_measured_when_asked_for():
+    assert names(["heavy/one/2"]) == ["heavy/one/2"]
+    for rows in (plan.QUICK, plan.DEFAULT):
+        assert names(rows)
+        assert not [name for name in names(rows) if "/one/" in name]
+
+
+def test_quick_rows():
+    assert {"heavy/round-robin/2", "heavy/uniform/2", "heavy/zipf/2", "heavy/half/2"} < {*names(plan.QUICK)}
+
+
+@pytest.mark.parametrize("distribution, share", [("uniform", 0.001), ("half", 0.5), ("one", 1)])
+def test_share_of_the_busiest_key(distribution, share):
+    lines = traffic.Traffic(distribution, 20_000).lines
+    keys = [line.split()[0] for line in lines]
+    busiest = max({*keys}, key=keys.count)
+    assert keys.count(busiest) / len(keys) == pytest.approx(share, abs=0.02)
+
+
+def test_order_of_one_key_is_checked():
+    sent = traffic.Traffic("one", 100)
+    right = [line + b"\n" for line in sent.lines]
+    assert sent.check_data(b"".join(right), "key") == []
+    assert sent.check_data(b"".join([right[1], right[0], *right[2:]]), "key")
+    assert sent.check_data(b"".join(right[1:]), "key")
