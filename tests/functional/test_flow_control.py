@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from harness.messages import HEAVY, check_order, in_turn
+from harness.messages import HEAVY, check_order, check_unordered, in_turn
 from harness.network import BackgroundSender, LineServer, send_tcp
 from harness.trace import Hold, most_at_once, parse_trace, threads, work_and_trace
 from harness.waiting import poll
@@ -23,12 +23,14 @@ source s_tcp {
 PATH = """
 log {
     source(s_tcp);
-    parallelize(workers(2) worker-partition-key("$PROGRAM") prefetch(200));
+    parallelize(workers(2) KEY prefetch(200));
     filter(f_heavy);
     DESTINATION
     flags(flow-control);
 };
 """
+BY_KEY = 'worker-partition-key("$PROGRAM")'
+ROUND_ROBIN = ""
 TO_SERVER = """
     destination {
         network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\\n") so-sndbuf(4096) log-fifo-size(10000) DISK);
@@ -45,24 +47,27 @@ def to_server(disk_buffer=""):
     return TO_SERVER.replace("DISK", disk_buffer)
 
 
-def config(destination, window=WINDOW):
-    return ONE_CONNECTION.replace("WINDOW", str(window)) + PATH.replace("DESTINATION", destination)
+def config(destination, window=WINDOW, key=BY_KEY):
+    path = PATH.replace("KEY", key).replace("DESTINATION", destination)
+    return ONE_CONNECTION.replace("WINDOW", str(window)) + path
 
 
 def received(daemon):
     return daemon.counter("center;;received;")
 
 
+WRITTEN = r"dst\.(file|network);.*;written$"
+
+
 def in_flight(daemon):
-    """Received from the source and not yet written to the server."""
+    """Received from the source and not yet written by the destination."""
     stats = daemon.stats()
-    written = (number for name, number in stats.items() if re.match(r"dst\.network;.*;written$", name))
+    written = (number for name, number in stats.items() if re.match(WRITTEN, name))
     return stats["center;;received;processed"] - sum(written)
 
 
 def window_is_full(daemon):
-    stats = daemon.stats()
-    return any(name.endswith("free_window") and number == 0 for name, number in stats.items())
+    return any(free == 0 for free, whole in daemon.windows().values())
 
 
 def test_fast_destination(syslog_ng, stream):
@@ -77,23 +82,95 @@ def test_slow_path(syslog_ng, stream):
         check_order(syslog_ng.wait_for_lines(10_000), stream.sent)
 
 
-def run_against_a_stopped_server(daemon, stream, exceeds_its_bound, seconds=2):
+def run_against_a_stopped_server(daemon, stream, exceeds_its_bound, seconds=2, key=BY_KEY):
     """The server reads nothing for some time, in which the bound must hold; then everything arrives."""
     server = LineServer(daemon.port2)
-    daemon.start(config(to_server()))
+    daemon.start(config(to_server(), key=key))
     with BackgroundSender(daemon.port, stream.chunks(in_turn(20, 200_000))) as sender:
         daemon.wait_for(lambda: window_is_full(daemon), "the full window")
         assert not poll(exceeds_its_bound, seconds)
         assert sender.sending()
         server.read()
     daemon.wait_for(lambda: server.line_count() == 200_000, lambda: f"lines at the server: {server.line_count()}")
-    check_order(server.lines(), stream.sent)
+    check = check_order if key else check_unordered
+    check(server.lines(), stream.sent)
     server.close()
 
 
+@pytest.mark.parametrize("key", [BY_KEY, ROUND_ROBIN], ids=["keyed", "round-robin"])
 @pytest.mark.asan
-def test_stopped_destination_fills_the_window_and_no_more(syslog_ng, stream):
-    run_against_a_stopped_server(syslog_ng, stream, lambda: in_flight(syslog_ng) > WINDOW)
+def test_stopped_destination_fills_the_window_and_no_more(syslog_ng, stream, key):
+    run_against_a_stopped_server(syslog_ng, stream, lambda: in_flight(syslog_ng) > WINDOW, key=key)
+
+
+def queued(daemon):
+    return daemon.counter(r"dst\.(file|network);.*;queued$")
+
+
+def moving_in_flight(daemon):
+    """
+    As in_flight(), while messages move: what was in flight for certain at some moment between two looks, and what the
+    destination's queue holds of it.
+    """
+    came = received(daemon)
+    return max(came - daemon.counter(WRITTEN), queued(daemon))
+
+
+MOVING = {
+    "fast": ('destination { file("`dir`/out" template("$PROGRAM $MSG\\n")); };', 100_000),
+    "slow": ('destination { file("`dir`/out" template("$PROGRAM $MSG$(test-burn 200)\\n")); };', 5000),
+}
+
+
+@pytest.mark.parametrize("key", [BY_KEY, ROUND_ROBIN], ids=["keyed", "round-robin"])
+@pytest.mark.parametrize("destination", MOVING)
+def test_destination_that_takes_messages_has_no_more_than_the_window(syslog_ng, stream, destination, key):
+    text, count = MOVING[destination]
+    samples = []
+    syslog_ng.start(config(text, key=key))
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, count))):
+        while received(syslog_ng) < count:
+            samples.append(moving_in_flight(syslog_ng))
+    assert len(samples) >= 5
+    assert max(samples) <= WINDOW
+    if destination == "slow":
+        assert max(samples) > WINDOW / 2
+    check = check_order if key else check_unordered
+    check(syslog_ng.wait_for_lines(count), stream.sent)
+    syslog_ng.wait_for(lambda: in_flight(syslog_ng) == 0, lambda: f"in flight: {in_flight(syslog_ng)}")
+
+
+# A buffer is full with what it has room for on disk, and what it keeps in memory meanwhile.
+PADDING = 1024
+SMALL_DISK_BUFFERS = {
+    "disk-buffer": (
+        'disk-buffer(disk-buf-size(1048576) mem-buf-length(2000) reliable(no) dir("`dir`"))',
+        1048576 // PADDING + 1000,
+    ),
+    "reliable disk-buffer": (
+        'disk-buffer(disk-buf-size(4194304) mem-buf-size(3145728) reliable(yes) dir("`dir`"))',
+        4194304 // PADDING + 1000,
+    ),
+}
+
+
+@pytest.mark.parametrize("queue", SMALL_DISK_BUFFERS)
+@pytest.mark.asan
+def test_full_disk_buffer_fills_the_window_and_no_more(syslog_ng, stream, queue):
+    """What is on disk has been acknowledged. When there is no more room, the window bounds the rest."""
+    count = 20_000
+    disk_buffer, room = SMALL_DISK_BUFFERS[queue]
+    padding = f'rewrite {{ set("{"x" * PADDING}" value(".test.padding")); }};'
+    server = LineServer(syslog_ng.port2)
+    syslog_ng.start(config(padding + to_server(disk_buffer)))
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, count))):
+        syslog_ng.wait_for(lambda: received(syslog_ng) > WINDOW and window_is_full(syslog_ng), "the full window")
+        assert not poll(lambda: in_flight(syslog_ng) > WINDOW + room, seconds=2)
+        assert received(syslog_ng) < count
+        server.read()
+    syslog_ng.wait_for(lambda: server.line_count() == count, lambda: f"lines at the server: {server.line_count()}")
+    check_order(server.lines(), stream.sent)
+    server.close()
 
 
 ENOUGH_KIB = 32 * 1024

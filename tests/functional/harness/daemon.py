@@ -185,6 +185,18 @@ class Daemon:
         """The sum of the counters whose name the regular expression matches from the start."""
         return sum(number for name, number in self.stats().items() if re.match(pattern, name))
 
+    def windows(self):
+        """
+        Returns {"source": (free, whole)} of every connection and file: how many messages may come, and how many may
+        while none is under way. Needs stats-level(4).
+        """
+        stats = self.stats()
+        return {
+            name.removesuffix(";free_window"): (number, stats[name.replace("free_window", "full_window")])
+            for name, number in stats.items()
+            if name.endswith(";free_window")
+        }
+
     def query(self, pattern):
         """Returns {"name": number} of the host's `query get`."""
         rows = (line.rpartition("=") for line in self._ctl("query", "get", pattern).stdout.splitlines())
