@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A reload under load loses nothing, repeats nothing and keeps the order of each key."""
+"""A reload under load loses nothing, repeats nothing, keeps the order of each key and acknowledges each message."""
+
+from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
-from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, check_unordered, in_turn, zipf
-from harness.network import BackgroundSender
+from harness.messages import FILE_SOURCE, HEAVY, LINES, TCP_SOURCE, Stream, check_order, check_unordered, in_turn, zipf
+from harness.network import BackgroundSender, connect
+from harness.traffic import endless
 
 COUNT = 100_000
 KEYED = """
@@ -90,3 +94,35 @@ def test_reload_with_messages_inside(syslog_ng, stream):
     for _ in range(5):
         assert syslog_ng.reload()
     check_order(syslog_ng.wait_for_lines(10_000), stream.sent)
+
+
+WITH_A_FILE = "options { stats-level(4); };" + FILE_SOURCE
+FROM_BOTH = "source(s_tcp); source(s_file);"
+
+
+def whole_windows(daemon):
+    """How many sources may have as many messages under way as if none had ever come."""
+    return sum(free == whole for free, whole in daemon.windows().values())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.asan
+def test_windows_are_whole_after_a_reload_storm(syslog_ng, change):
+    """What is acknowledged twice, or never, would show in the window of its connection."""
+    configurations = [WITH_A_FILE + text.replace("source(s_tcp);", FROM_BOTH) for text in CHANGES[change]]
+    from_file = Stream("file")
+    syslog_ng.path("in").write_bytes(from_file.take(zipf(20, COUNT // 5)))
+    syslog_ng.start(configurations[-1])
+    streams = [Stream(prefix) for prefix in ("a", "b", "c")]
+    with ExitStack() as connections:
+        with ExitStack() as senders:
+            for stream in streams:
+                connection = connections.enter_context(connect(syslog_ng.port))
+                sender = endless(syslog_ng, stream, lambda number: number % 20, per_second=5000, connection=connection)
+                senders.enter_context(sender)
+            for number in range(8):
+                syslog_ng.wait_for_lines(len(syslog_ng.lines()) + 2000)
+                assert syslog_ng.reload(configurations[number % len(configurations)])
+        sent = sum((stream.sent for stream in [*streams, from_file]), Counter())
+        check_order(syslog_ng.wait_for_lines(sent.total()), sent)
+        syslog_ng.wait_for(lambda: whole_windows(syslog_ng) == 4, lambda: f"whole windows: {syslog_ng.windows()}")

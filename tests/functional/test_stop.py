@@ -4,7 +4,7 @@
 import pytest
 
 from harness.messages import FILE_SOURCE, LINES, TCP_SOURCE, check_complete, check_order, in_turn, zipf
-from harness.network import send_tcp
+from harness.network import LineServer, send_tcp
 
 COUNT = 60_000
 FROM_FILE = FILE_SOURCE + LINES + """
@@ -18,9 +18,9 @@ log {
 """
 
 
-def progress(daemon, lines_before):
+def progress(daemon, lines_before, step=COUNT // 10, total=COUNT):
     """Waits for some work to be done, so that the daemon is ended in the middle of more."""
-    daemon.wait_for_lines(min(COUNT, lines_before + COUNT // 10))
+    daemon.wait_for_lines(min(total, lines_before + step))
     return len(daemon.lines())
 
 
@@ -75,3 +75,86 @@ def test_stop_at_once(syslog_ng):
     for _ in range(5):
         syslog_ng.start(FROM_FILE)
         syslog_ng.stop()
+
+
+def append(daemon, data):
+    with daemon.path("in").open("ab") as file:
+        file.write(data)
+
+
+@pytest.mark.asan
+def test_file_source_goes_on_where_it_ended(syslog_ng, stream):
+    """After reloads under load: nothing is read again, nothing is left out."""
+    append(syslog_ng, stream.take(zipf(50, COUNT // 3)))
+    syslog_ng.start(FROM_FILE)
+    while len(syslog_ng.lines()) < stream.total():
+        progress(syslog_ng, len(syslog_ng.lines()), 3000, stream.total())
+        assert syslog_ng.reload()
+    for _ in range(3):
+        syslog_ng.stop()
+        append(syslog_ng, stream.take(in_turn(10, 100)))
+        syslog_ng.start()
+        check_order(syslog_ng.wait_for_lines(stream.total()), stream.sent)
+
+
+DISK_BUFFERS = {
+    "disk-buffer": 'disk-buffer(disk-buf-size(104857600) mem-buf-length(10000) reliable(no) dir("`dir`"))',
+    "reliable disk-buffer": 'disk-buffer(disk-buf-size(104857600) mem-buf-size(10485760) reliable(yes) dir("`dir`"))',
+}
+SERVER = """
+destination d_server {
+    network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\\n") so-sndbuf(4096) log-fifo-size(20000) DISK_BUFFER);
+};
+"""
+TO_THE_SERVER = """
+log {
+    SOURCE
+    parallelize(workers(4) worker-partition-key("$PROGRAM") prefetch(100000));
+    rewrite { set("$(test-work 1000)" value(".test.work")); };
+    destination(d_server);
+    flags(flow-control);
+};
+"""
+
+
+def inside(daemon):
+    return daemon.element()["counters"]["in_flight"]
+
+
+@pytest.mark.parametrize("disk_buffer", DISK_BUFFERS)
+@pytest.mark.asan
+def test_stop_with_a_disk_buffer_whose_server_is_away(syslog_ng, stream, disk_buffer):
+    """Messages are inside the element at the stop, others on disk; the server comes back after the restart."""
+    server = SERVER.replace("DISK_BUFFER", DISK_BUFFERS[disk_buffer])
+    syslog_ng.start(TCP_SOURCE + server + TO_THE_SERVER.replace("SOURCE", "source(s_tcp);"))
+    send_tcp(syslog_ng.port, stream.take(in_turn(40, 2000)))
+    syslog_ng.wait_for(lambda: syslog_ng.counter("center;;received;") == 2000, "all messages")
+    assert inside(syslog_ng) > 0
+    syslog_ng.stop()
+    check_arrives(syslog_ng, stream)
+
+
+@pytest.mark.parametrize("disk_buffer", DISK_BUFFERS)
+@pytest.mark.asan
+def test_restarts_with_a_disk_buffer_whose_server_is_away(syslog_ng, stream, disk_buffer):
+    """A file source: what is on disk is not read again."""
+    source = FILE_SOURCE.replace("log-iw-size(10000)", "log-iw-size(1000)")
+    server = SERVER.replace("DISK_BUFFER", DISK_BUFFERS[disk_buffer])
+    append(syslog_ng, stream.take(zipf(40, 12_000)))
+    syslog_ng.write_config(source + server + TO_THE_SERVER.replace("SOURCE", "source(s_file);"))
+    for _ in range(3):
+        syslog_ng.start()
+        syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["processed"] > 500, "some of the messages")
+        syslog_ng.stop()
+    check_arrives(syslog_ng, stream)
+
+
+def check_arrives(daemon, stream):
+    """The daemon, started again, delivers everything to a server that is there now."""
+    server = LineServer(daemon.port2)
+    server.read()
+    daemon.start()
+    daemon.wait_for(lambda: server.line_count() >= stream.total(), lambda: f"lines at it: {server.line_count()}")
+    daemon.stop()
+    check_order(server.lines(), stream.sent)
+    server.close()

@@ -27,14 +27,15 @@ def send_tcp(port, data):
 
 class BackgroundSender:
     """
-    Sends chunks of bytes on one TCP connection from a thread of its own.
+    Sends chunks of bytes on one TCP connection from a thread of its own. A connection that is given stays open.
 
     Use as a context: leaving it waits until everything is sent and raises what went wrong.
     """
 
-    def __init__(self, port, chunks):
+    def __init__(self, port, chunks, connection=None):
         self._port = port
         self._chunks = chunks
+        self._connection = connection
         self._error = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -57,11 +58,17 @@ class BackgroundSender:
 
     def _run(self):
         try:
-            with connect(self._port) as connection:
-                for chunk in self._chunks:
-                    connection.sendall(chunk)
+            if self._connection:
+                self._send(self._connection)
+            else:
+                with connect(self._port) as connection:
+                    self._send(connection)
         except OSError as error:
             self._error = error
+
+    def _send(self, connection):
+        for chunk in self._chunks:
+            connection.sendall(chunk)
 
 
 class LineServer:

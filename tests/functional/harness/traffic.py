@@ -20,10 +20,11 @@ log {
 
 
 @contextlib.contextmanager
-def endless(daemon, stream, keys, at_once=100, per_second=None):
+def endless(daemon, stream, keys, at_once=100, per_second=None, connection=None):
     """
     While the context lasts, messages with the keys (a function of the running number) are sent, as fast as the
-    daemon takes them or so many a second. The daemon must take what has been sent by the time it ends.
+    daemon takes them or so many a second. The daemon must take what has been sent by the time it ends. A connection
+    that is given stays open.
     """
     enough = threading.Event()
 
@@ -36,7 +37,7 @@ def endless(daemon, stream, keys, at_once=100, per_second=None):
             if per_second:
                 enough.wait(max(0, begin + sent / per_second - time.monotonic()))
 
-    with BackgroundSender(daemon.port, chunks()):
+    with BackgroundSender(daemon.port, chunks(), connection):
         try:
             yield
         finally:
