@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.messages import HEAVY, TCP_SOURCE, check_order, in_turn, zipf
+from harness.messages import HEAVY, TCP_SOURCE, check_order, check_unordered, in_turn, zipf
 from harness.network import BackgroundSender
 
 BRANCH = """
@@ -100,3 +100,34 @@ def test_parallelized_branches_behind_an_element(syslog_ng, stream):
         pass
     check_branch(syslog_ng, stream.sent, "left", "right")
     check_branch(syslog_ng, stream.sent, "right", "left")
+
+
+@pytest.mark.parametrize("key", ['worker-partition-key("$PROGRAM")', ""], ids=["keyed", "round-robin"])
+@pytest.mark.parametrize("load", ["", "filter(f_heavy);"], ids=["light", "heavy"])
+@pytest.mark.asan
+def test_destination_in_front_in_the_same_path(syslog_ng, stream, load, key):
+    """It takes each message, unchanged, from the source's thread, while a worker has it and changes it."""
+    path = f"""
+    log {{
+        source(s_tcp);
+        destination {{ file("`dir`/raw" template("$PROGRAM $MSG ${{.test.behind}} $TAGS\\n")); }};
+        parallelize(workers(4) {key});
+        {load}
+        rewrite {{ set("behind $MSG" value(".test.behind")); set-tag("behind"); }};
+        destination {{ file("`dir`/behind" template("$PROGRAM $MSG ${{.test.behind}} $TAGS\\n")); }};
+        flags(flow-control);
+    }};
+    """
+    syslog_ng.start(TCP_SOURCE + HEAVY + path)
+    with BackgroundSender(syslog_ng.port, stream.chunks(zipf(100, 20_000))):
+        pass
+    raw = syslog_ng.wait_for_lines(stream.total(), "raw")
+    check_order(raw, stream.sent)
+    assert not [line for line in raw if "behind" in line]
+    behind = syslog_ng.wait_for_lines(stream.total(), "behind")
+    check = check_order if key else check_unordered
+    check(behind, stream.sent)
+    for line in behind:
+        program, number, value, seq, tags = line.split(" ")
+        assert (value, seq) == ("behind", number)
+        assert "behind" in tags.split(",")
