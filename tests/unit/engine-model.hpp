@@ -6,35 +6,13 @@
 // thread that is called back goes on afterwards.
 #pragma once
 
+#include "dice.hpp"
 #include "fake-host.hpp"
 
 #include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <utility>
-
-// Where the choices of a schedule come from.
-class Dice
-{
-public:
-  virtual ~Dice() = default;
-
-  virtual std::uint64_t any() = 0;
-  virtual unsigned below(unsigned limit) = 0;
-  // Nothing more is to be begun.
-  virtual bool exhausted() const { return false; }
-
-  unsigned from_to(unsigned first, unsigned last) { return first + below(last - first + 1); }
-  bool one_in(unsigned times) { return below(times) == 0; }
-
-  template <typename T>
-  T
-  one_of(std::initializer_list<T> choices)
-  {
-    return choices.begin()[below(static_cast<unsigned>(choices.size()))];
-  }
-};
 
 class EngineModel
 {
@@ -70,21 +48,6 @@ public:
   unsigned steps() const { return steps_; }
 
 private:
-  static ParallelizeEngineOptions
-  random_options(Dice &dice)
-  {
-    return {
-      .workers = dice.from_to(1, 5),
-      .keyed = !dice.one_in(5),
-      .empty_key_round_robin = dice.one_in(2),
-      .batch_size = dice.one_of({1u, 2u, 5u, 20u, 100u}),
-      .quantum = dice.one_of({1u, 2u, 7u, 40u, 1000u}),
-      .prefetch = dice.one_of({1u, 3u, 10u, 50u, 1000u}),
-      .outlets = dice.one_of({0u, 1u, 1u, 3u}),
-      .seed = {dice.any(), dice.any()},
-    };
-  }
-
   void
   meanwhile()
   {

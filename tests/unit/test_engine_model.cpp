@@ -14,33 +14,8 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <string>
-
-namespace {
-
-// The same numbers from the same seed everywhere.
-class SeededDice : public Dice
-{
-public:
-  explicit SeededDice(std::uint64_t seed) : random_(seed) {}
-
-  std::uint64_t any() override { return random_(); }
-  unsigned below(unsigned limit) override { return static_cast<unsigned>(random_() % limit); }
-
-private:
-  std::mt19937_64 random_;
-};
-
-std::uint64_t
-environment(const char *name, std::uint64_t otherwise)
-{
-  const char *value = std::getenv(name);
-  return value && *value ? std::strtoull(value, nullptr, 10) : otherwise;
-}
-
-}
 
 Test(model, random_schedules)
 {

@@ -4,7 +4,11 @@
 // The tests themselves synchronise as little as they can, so that they hide no
 // missing synchronisation of the engine: a message is touched without a lock,
 // by whoever has it, and so is the count of its key.
+//
+//   PARALLELIZE_SEED           of the first random engine; the next one's is one more
+//   PARALLELIZE_THREAD_ROUNDS  how many random engines, in each of the two tests
 
+#include "dice.hpp"
 #include "engine/engine.h"
 #include "engine/monitor.h"
 #include "order-check.hpp"
@@ -14,8 +18,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cinttypes>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -66,6 +72,7 @@ struct Traffic
   std::vector<std::uint64_t> costs;
   bool pauses = false;          // all sources wait now and then until the engine is empty
   std::vector<unsigned> sources = {ordinary, ordinary, 0};      // flags of each
+  std::uint64_t seed = 0;
 };
 
 // What a thread of the daemon has of its own.
@@ -280,7 +287,7 @@ private:
   std::vector<Message>
   random_messages(unsigned source, unsigned count)
   {
-    std::mt19937 random(source);
+    std::mt19937 random(traffic_.seed + source);
     std::vector<std::uint64_t> sent(keys);
     std::vector<Message> messages(count);
     for (Message &message : messages)
@@ -358,7 +365,7 @@ private:
   bring(unsigned source, unsigned flags)
   {
     here.flags = flags;
-    std::mt19937 random(source + 1000);
+    std::mt19937 random(traffic_.seed + source + 1000);
     unsigned until_end_of_batch = 0;
     unsigned done = 0;
     for (Message &message : messages_[source])
@@ -647,6 +654,42 @@ constexpr std::uint64_t cheap = 300;
 constexpr std::uint64_t medium = 8'000;
 constexpr std::uint64_t slow = 100'000;
 
+// At least two sources: one alone would end before all cycles are over.
+Traffic
+random_traffic(Dice &dice)
+{
+  Traffic traffic = {
+    .hot_percent = dice.one_of({0u, 20u, 50u, 90u, 100u}),
+    .costs = {},
+    .pauses = dice.one_in(2),
+    .sources = {},
+    .seed = dice.any(),
+  };
+  for (unsigned i = dice.from_to(1, 10); i; i--)
+    traffic.costs.push_back(dice.one_of({cheap, cheap, medium, slow}));
+  for (unsigned i = dice.from_to(2, 4); i; i--)
+    traffic.sources.push_back(dice.one_of({0u, unsigned{PARALLELIZE_PRODUCER_BATCHES}, ordinary, ordinary}));
+  return traffic;
+}
+
+void
+run_random_engines(bool has_outlets)
+{
+  const std::uint64_t seed = environment("PARALLELIZE_SEED", std::random_device()());
+  const std::uint64_t rounds = environment("PARALLELIZE_THREAD_ROUNDS", 2);
+  for (std::uint64_t round = 0; round < rounds; round++)
+    {
+      // Before it runs: a failure ends the process.
+      std::fprintf(stderr, "with%s outlets: PARALLELIZE_SEED=%" PRIu64 " PARALLELIZE_THREAD_ROUNDS=1\n",
+                   has_outlets ? "" : "out", seed + round);
+      SeededDice dice(seed + round);
+      ParallelizeEngineOptions options = random_options(dice);
+      options.outlets = has_outlets ? outlets : 0;
+      Daemon daemon(options, random_traffic(dice));
+      daemon.run();
+    }
+}
+
 }
 
 TestSuite(threads, .timeout = 240);
@@ -729,6 +772,11 @@ Test(threads, without_keys)
   daemon.run();
 }
 
+Test(threads, random_engines_and_traffic)
+{
+  run_random_engines(false);
+}
+
 /* ------------------------------------------------------------------------
  * With outlets
  * ------------------------------------------------------------------------ */
@@ -796,4 +844,9 @@ Test(resequence_threads, helpers_that_outlive_the_workers)
   options.prefetch = 1;
   Daemon daemon(options, {.hot_percent = 100, .costs = {medium}, .pauses = true});
   daemon.run();
+}
+
+Test(resequence_threads, random_engines_and_traffic)
+{
+  run_random_engines(true);
 }
