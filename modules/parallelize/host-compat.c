@@ -7,6 +7,8 @@
 #include "logsource.h"
 #include "messages.h"
 #include "plugin.h"
+#include "stats/stats-cluster-single.h"
+#include "stats/stats-registry.h"
 #include "versioning.h"
 
 #include <stdio.h>
@@ -413,4 +415,65 @@ host_compat_get_source_window(LogMessage *msg)
   if (log_source_is_dynamic_window_enabled(source))
     return source->initial_window_size + source->dynamic_window.pool->pool_size;
   return source->full_window_size;
+}
+
+/************************************************************************
+ * Stats
+ ************************************************************************/
+
+#define MAX_LABELS 3
+
+/* What a key refers to while it is used. */
+typedef struct _KeyParts
+{
+#if HOST_IS_4
+  StatsClusterLabel labels[MAX_LABELS];
+#endif
+} KeyParts;
+
+static void
+_set_stats_key(const HostCompatStatsKey *self, StatsClusterKey *key, KeyParts *parts)
+{
+  guint16 component = stats_register_type("parallelize");
+  const gchar *instance = self->worker ? : "";
+
+#if HOST_IS_4
+  gsize count = 0;
+
+  parts->labels[count++] = stats_cluster_label("id", self->id);
+  if (self->reason)
+    parts->labels[count++] = stats_cluster_label("reason", self->reason);
+  if (self->worker)
+    parts->labels[count++] = stats_cluster_label("worker", self->worker);
+  stats_cluster_single_key_set(key, self->name, parts->labels, count);
+  if (self->is_nanoseconds)
+    stats_cluster_single_key_add_unit(key, SCU_NANOSECONDS);
+  stats_cluster_single_key_add_legacy_alias_with_name(key, component, self->id, instance, self->type);
+#else
+  stats_cluster_single_key_set_with_name(key, component, self->id, instance, self->type);
+#endif
+}
+
+void
+host_compat_register_counter(gint level, const HostCompatStatsKey *self, StatsCounterItem **counter)
+{
+  KeyParts parts;
+  StatsClusterKey key;
+
+  _set_stats_key(self, &key, &parts);
+  stats_lock();
+  stats_register_counter(level, &key, SC_TYPE_SINGLE_VALUE, counter);
+  stats_unlock();
+}
+
+void
+host_compat_unregister_counter(const HostCompatStatsKey *self, StatsCounterItem **counter)
+{
+  KeyParts parts;
+  StatsClusterKey key;
+
+  _set_stats_key(self, &key, &parts);
+  stats_lock();
+  stats_unregister_counter(&key, SC_TYPE_SINGLE_VALUE, counter);
+  stats_unlock();
 }

@@ -10,6 +10,7 @@
 #include "logmsg/logmsg.h"
 #include "logpipe.h"
 #include "mainloop-worker.h"
+#include "stats/stats-counter.h"
 
 /*
  * Whether the daemon is of the version that the module was built for; says so
@@ -84,6 +85,21 @@ gboolean host_compat_is_behind_builtin(LogPipe *pipe);
  * the very most.  0: unknown.  Only before the message is acknowledged.
  */
 gsize host_compat_get_source_window(LogMessage *msg);
+
+/* What a number in the host's stats is called; see host-stats.h. */
+typedef struct _HostCompatStatsKey
+{
+  gchar *name;
+  gchar *type;
+  gchar *id;
+  gchar *worker;                /* NULL: none */
+  gchar *reason;                /* NULL: none */
+  gboolean is_nanoseconds;
+} HostCompatStatsKey;
+
+/* Under the same key.  Main thread. */
+void host_compat_register_counter(gint level, const HostCompatStatsKey *key, StatsCounterItem **counter);
+void host_compat_unregister_counter(const HostCompatStatsKey *key, StatsCounterItem **counter);
 
 /* A source whose thread is handing a batch over. */
 typedef struct _LogSource HostCompatSource;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A number in the host's stats: the one place that knows how the supported
- * hosts name them.  All list them as parallelize;ID;WORKER;...;TYPE, newer ones
- * also as Prometheus has it.
+ * A number in the host's stats.  All hosts list it as
+ * parallelize;ID;WORKER;...;TYPE, newer ones also as Prometheus has it.
  */
 #ifndef PARALLELIZE_HOST_STATS_H_INCLUDED
 #define PARALLELIZE_HOST_STATS_H_INCLUDED 1
