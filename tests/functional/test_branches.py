@@ -131,3 +131,24 @@ def test_destination_in_front_in_the_same_path(syslog_ng, stream, load, key):
         program, number, value, seq, tags = line.split(" ")
         assert (value, seq) == ("behind", number)
         assert "behind" in tags.split(",")
+
+
+@pytest.mark.asan
+def test_destinations_in_front_and_behind_that_only_write(syslog_ng, stream):
+    """Nothing makes the message the worker's own, so it gets a clone: two threads may not put the same into queues."""
+    path = """
+    log {
+        source(s_tcp);
+        destination { file("`dir`/raw" template("$PROGRAM $MSG\\n")); };
+        parallelize(workers(4) worker-partition-key("$PROGRAM"));
+        filter(f_heavy);
+        destination { file("`dir`/behind" template("$PROGRAM $MSG\\n")); };
+        flags(flow-control);
+    };
+    """
+    syslog_ng.start(TCP_SOURCE + HEAVY + path)
+    with BackgroundSender(syslog_ng.port, stream.chunks(zipf(100, 20_000))):
+        pass
+    for name in ("raw", "behind"):
+        check_order(syslog_ng.wait_for_lines(stream.total(), name), stream.sent)
+    assert syslog_ng.counter("global;msg_clones;") > 0.9 * stream.total()
