@@ -19,6 +19,7 @@ WRONG_OPTIONS = {
     "fraction": "workers(>2.5<)",
     "negative workers": "workers(>-1<)",
     "negative partitions": "partitions(>-1<)",
+    "too many workers": "workers(>1025<)",
     "absurd workers": "workers(>1000000<)",
     "workers beyond any integer": "workers(>99999999999999999999<)",
     "two arguments": "workers(2 >3<)",
@@ -28,11 +29,16 @@ WRONG_OPTIONS = {
     "bad template": 'worker-partition-key(>"${HOST"<)',
     "unknown template function": 'worker-partition-key(>"$(frobnicate $HOST)"<)',
     "missing template": "worker-partition-key(>)<",
+    "empty template": 'worker-partition-key(>""<)',
     "negative batch-size": "batch-size(>-5<)",
     "negative log-fetch-limit": "log-fetch-limit(>-1<)",
     "negative prefetch": "prefetch(>-1<)",
     "zero prefetch": "prefetch(>0<)",
+    "too large batch-size": "batch-size(>100000001<)",
+    "too large log-fetch-limit": "log-fetch-limit(>100000001<)",
+    "too large prefetch": "prefetch(>100000001<)",
     "missing id": "id(>)<",
+    "empty id": 'id(>""<)',
     "same option twice": "workers(2) >workers<(3)",
     "same option in two spellings": 'worker-partition-key("$HOST") >worker_partition_key<("$HOST")',
     "workers and partitions": "workers(2) >partitions<(2)",
@@ -74,6 +80,36 @@ def test_refused_and_located(syslog_ng, fault, place):
     check_refused(syslog_ng, PLACES[place] % WRONG_OPTIONS[fault])
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_refused_without_parentheses(syslog_ng, place):
+    check_refused(syslog_ng, re.sub(r"\(\s*%s\s*\);", ">;<", PLACES[place]))
+
+
+LARGEST = ["workers(1024)", "batch-size(100000000)", "log-fetch-limit(100000000)", "prefetch(100000000)"]
+
+
+@pytest.mark.parametrize("options", LARGEST)
+def test_largest_values_are_accepted(syslog_ng, options):
+    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + PLACES["one line"] % options)
+    assert checked.returncode == 0, checked.stdout
+
+
+SAID = {
+    "workers(1025)": "workers() of parallelize() must be between 0 and 1024",
+    "prefetch(0)": "prefetch() of parallelize() must be between 1 and 100000000",
+    'worker-partition-key("")': "worker-partition-key() of parallelize() must not be empty",
+    'id("")': "id() of parallelize() must not be empty",
+    "workers(1) partitions(1)": "workers() of parallelize() given more than once",
+    "empty-key(random)": "empty-key() of parallelize() must be ordered or round-robin",
+}
+
+
+@pytest.mark.parametrize("options", SAID)
+def test_what_is_wrong_is_said(syslog_ng, options):
+    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + PLACES["one line"] % options)
+    assert SAID[options] in checked.stdout
+
+
 def test_error_behind_an_element_is_located_in_the_file(syslog_ng):
     check_refused(
         syslog_ng,
@@ -89,17 +125,43 @@ def test_error_in_an_included_file_is_located_there(syslog_ng):
     assert f"{included}:3:" in checked.stdout
 
 
-def test_error_in_a_block_of_the_user_shows_the_statement(syslog_ng):
-    config = """
+BLOCK = """
     block log by_program(workers()) {
-        parallelize(workers(`workers`) worker-partition-key("$PROGRAM"));
+        parallelize(
+            workers(`workers`) worker-partition-key("$PROGRAM") OPTION
+        );
     };
-    log { source(s_tcp); by_program(workers(-1)); destination(d_lines); };
+    log { source(s_tcp);
+        by_program(workers(WORKERS)); destination(d_lines); };
+"""
+
+
+def in_a_block(workers, option=""):
+    return TCP_SOURCE + LINES + BLOCK.replace("WORKERS", workers).replace("OPTION", option)
+
+
+@pytest.mark.parametrize("workers, option, wrong", [("-1", "", "-1"), ("2", "frobnicate(1)", "frobnicate")])
+def test_error_in_a_block_of_the_user_is_located_there_and_where_the_block_is_used(syslog_ng, workers, option, wrong):
     """
-    checked = syslog_ng.check_syntax(TCP_SOURCE + LINES + config)
+    The file and line of the block, and the line and column in it, with the arguments filled in; then the file, line and
+    column of its use. Within a block the host counts two lines more.
+    """
+    config = in_a_block(workers, option)
+    checked = syslog_ng.check_syntax(config)
     assert checked.returncode == 1
-    assert str(syslog_ng.config_file) in checked.stdout
-    assert "workers(-1)" in checked.stdout
+
+    def line_of(text):
+        return 1 + (syslog_ng.head() + config).split(text)[0].count("\n")
+
+    file = re.escape(str(syslog_ng.config_file))
+    block = rf"block log by_program\(\) at {file}:{line_of('block log by_program')}"
+    filled_in = f'            workers({workers}) worker-partition-key("$PROGRAM") {option}\n'
+    column = filled_in.index(wrong) + 1
+    line = 3 + BLOCK[BLOCK.index("block log") : BLOCK.index("`workers`")].count("\n")
+    assert re.search(rf"^Error parsing parallelize\(\), .* in {block}:{line}:{column}-", checked.stdout, re.MULTILINE)
+    assert re.search(rf"^{line}-+> {re.escape(filled_in.rstrip())}", checked.stdout, re.MULTILINE), checked.stdout
+    use = f"{line_of('        by_program(workers')}:9-"
+    assert re.search(rf"^Included from {file}:{use}", checked.stdout, re.MULTILINE), checked.stdout
 
 
 def test_daemon_does_not_start(syslog_ng):
