@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness.messages import TCP_SOURCE, in_turn
+from harness.messages import TCP_SOURCE, check_order, check_unordered, in_turn
 from harness.network import connect, send_tcp
 from harness.trace import work_and_trace
 
@@ -34,6 +34,40 @@ def test_start_line(syslog_ng):
     assert f"location='{syslog_ng.config_file}:{line + 1}:11'" in second
 
 
+def test_location_in_a_block_is_where_it_is_used(syslog_ng):
+    """And the same for two elements of it; an included file and a named parser have places of their own."""
+    included = syslog_ng.path("included.conf")
+    included.write_text("# the first line\nlog { source(s_internal);\n  parallelize(workers(3)); };\n")
+    config = """
+    block log twice(workers()) {
+        parallelize(workers(`workers`));
+        parallelize(workers(`workers`));
+    };
+    block parser one(workers()) {
+        parallelize(workers(`workers`))
+    };
+    parser p_named {
+        parallelize(workers(4));
+    };
+    source s_internal { internal(); }; log { source(s_internal);
+        twice(workers(1));
+            parser { one(workers(2)); }; parser(p_named);
+    };
+@include "`dir`/included.conf"
+    """
+    syslog_ng.start(config)
+    before = syslog_ng.head().count("\n")
+    file = syslog_ng.config_file
+    found = sorted(re.search("workers='(.)'.* location='(.*)'", line).groups() for line in syslog_ng.logged(STARTED))
+    assert found == [
+        ("1", f"{file}:{before + 13}:9"),
+        ("1", f"{file}:{before + 13}:9"),
+        ("2", f"{file}:{before + 14}:22"),
+        ("3", f"{included}:3:3"),
+        ("4", f"{file}:{before + 10}:9"),
+    ]
+
+
 def test_ids_differ(syslog_ng):
     config = "log { source { internal(); }; parallelize(workers(1)); parallelize(workers(1)); };"
     syslog_ng.start(config)
@@ -58,7 +92,7 @@ def test_stop_line_tells_who_did_the_work(syslog_ng, stream):
     """
     syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=200) + path)
     send_tcp(syslog_ng.port, stream.take(in_turn(50, 2000)))
-    syslog_ng.wait_for_lines(2000)
+    check_order(syslog_ng.wait_for_lines(2000), stream.sent)
     syslog_ng.stop()
     (line,) = syslog_ng.logged(r"parallelize\(\) stopped; ")
     assert "id='the name'" in line
@@ -83,7 +117,7 @@ def run_with_window(daemon, stream, window, connections):
     daemon.start(WINDOW_PATH.replace("WINDOW", str(window)).replace("CONNECTIONS", str(connections)))
     for _ in range(3):
         send_tcp(daemon.port, stream.take(in_turn(10, 100)))
-    daemon.wait_for_lines(300)
+    check_unordered(daemon.wait_for_lines(300), stream.sent)
     return daemon.logged(WINDOW_TOO_SMALL)
 
 
@@ -122,7 +156,7 @@ def run_keys(daemon, stream, template, keys):
     daemon.start(TCP_SOURCE + work_and_trace(microseconds=100) + HOT_PATH.replace("KEY", template))
     with connect(daemon.port) as connection:
         connection.sendall(stream.take(keys))
-        daemon.wait_for_lines(len(keys))
+        check_order(daemon.wait_for_lines(len(keys)), stream.sent)
     return daemon.logged(HOT_KEY)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness.environment import PARALLELIZE_TOP, host_has_prometheus
-from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, in_turn
+from harness.messages import HEAVY, LINES, TCP_SOURCE, check_order, check_unordered, in_turn
 from harness.network import BackgroundSender, send_tcp
 from harness.trace import Hold, work_and_trace
 from harness.traffic import start_and_send_keys
@@ -80,7 +80,7 @@ def test_what_a_cheap_path_costs_is_counted_as_such(syslog_ng, stream):
     """
     syslog_ng.start(TCP_SOURCE + LINES + path)
     with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(20, 50_000))):
-        syslog_ng.wait_for_lines(50_000)
+        check_unordered(syslog_ng.wait_for_lines(50_000), stream.sent)
     syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["processed"] == 50_000, "everything processed")
     check_sums(syslog_ng.element())
     assert syslog_ng.element()["counters"]["inline"]["too_cheap"] > 25_000
@@ -92,7 +92,7 @@ def test_what_a_cheap_path_costs_is_counted_as_such(syslog_ng, stream):
 def test_host_stats_agree(syslog_ng, stream):
     syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
     send_tcp(syslog_ng.port, stream.take(in_turn(20, 2000)))
-    syslog_ng.wait_for_lines(2000)
+    check_order(syslog_ng.wait_for_lines(2000), stream.sent)
     name = "parallelize;the element;"
     syslog_ng.wait_for(
         lambda: syslog_ng.counter(f"{name}.*;processed") == syslog_ng.counter(f"{name};entered") == 2000,
@@ -279,7 +279,7 @@ def test_hot_keys_and_their_shares(syslog_ng, stream):
     syslog_ng.start(TCP_SOURCE + LINES + HEAVY + PATH.replace("rewrite(r_work)", "filter(f_heavy)").replace(
         "d_trace", "d_lines"))
     send_tcp(syslog_ng.port, stream.take(keys))
-    syslog_ng.wait_for_lines(20_000)
+    check_order(syslog_ng.wait_for_lines(20_000), stream.sent)
     first, *others = syslog_ng.element()["hot_keys"]["by_messages"]
     assert first["key"] == "k0"
     assert 0.4 < first["share"] < 0.6
@@ -290,7 +290,7 @@ def test_hot_keys_and_their_shares(syslog_ng, stream):
 def test_distributions(syslog_ng, stream):
     syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=2000) + PATH)
     send_tcp(syslog_ng.port, stream.take(in_turn(20, 1000)))
-    syslog_ng.wait_for_lines(1000)
+    check_order(syslog_ng.wait_for_lines(1000), stream.sent)
     syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["processed"] == 1000, "everything processed")
     for name, least in (("waiting", 0), ("processing", 0.002), ("latency", 0.002)):
         found = syslog_ng.element()["distributions"][name]
