@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """parallelize() is understood in every place, spelling and option that is promised, and works there."""
 
+import contextlib
 import os
 
 import pytest
@@ -367,10 +368,32 @@ def test_options(syslog_ng, stream, options):
     check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
 
 
+@contextlib.contextmanager
+def bound_to_one_core():
+    """Whatever is started meanwhile may use a single core, and goes on so."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+KEY_ALONE = 'log { source(s_tcp); parallelize(partition-key("$PROGRAM")); destination(d_lines); };'
+
+
 def test_one_worker_a_core_when_none_is_given(syslog_ng):
-    cores = os.sysconf("SC_NPROCESSORS_ONLN")
-    syslog_ng.start(TCP_SOURCE + LINES + "log { source(s_tcp); parallelize(); destination(d_lines); };")
+    cores = len(os.sched_getaffinity(0))
+    syslog_ng.start(TCP_SOURCE + LINES + KEY_ALONE)
     assert syslog_ng.logged(rf"parallelize\(\) started; workers='{cores}'")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--worker-threads=1"]], ids=["", "one-io-thread"])
+def test_works_on_one_core(syslog_ng, stream, arguments):
+    with bound_to_one_core():
+        syslog_ng.start(TCP_SOURCE + LINES + KEY_ALONE, arguments=["--stderr", *arguments])
+    send_tcp(syslog_ng.port, stream.take(in_turn(KEYS, COUNT)))
+    check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
 
 
 def test_zero_workers_leave_the_messages_to_the_source(syslog_ng, stream):
