@@ -183,7 +183,7 @@ MUTANTS = [
            "  (void) s;", ("functional test_dispatch.py",)),
     Mutant("close the batch before the destination's queue is published", COMPAT,
            "  iv_list_del(&callback->list);\n  iv_list_add_tail(&callback->list, list);", "  (void) list;",
-           ("functional test_reload.py", "torture load 16", "torture reload-storm 16")),
+           ("functional test_resequence.py", "functional test_reload.py", "torture load 16", "torture reload-storm 16")),
     Mutant("give up a batch in the middle of a message", PIPE, "  if (batch->forwarding)\n", "  if (FALSE)\n",
            ("functional test_several_in_one_path.py", "torture change 16")),
     Mutant("give up keys before an inner element has its messages", PIPE,
