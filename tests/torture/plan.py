@@ -26,6 +26,7 @@ WORKS = ((0,), (0,), (0,), (0,) * 50 + (1000,), (0,) * 500 + (50_000,), (100,)) 
 CONNECTIONS = (1, 3, 50)
 WINDOWS = (1_000, 20_000, 100_000)
 WORKERS = (1, 2, 3, 4, 8, 40)
+RESEQUENCED = 0.35      # of all trials
 
 MEMORY = ""
 DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-length(2000) reliable(no) dir("`dir`"))'
@@ -92,7 +93,8 @@ class Draw:
         messages = sum(count for _, count in self.streams.values())
         return (f"{self.name}: {messages} messages, {inputs}; {self.keys} keys, {self.hot_percent}% hot, {self.filling}; "
                 f"burn {sum(self.burns) / len(self.burns):.0f} us, work {sum(self.works) / len(self.works):.0f} us; "
-                f"{self.elements[0]} to {self.output}, {queue}{', copy ' + self.copy if self.copy else ''}")
+                f"{self.elements[0]}{' resequence();' if self.resequence else ''} to {self.output}, {queue}"
+                f"{', copy ' + self.copy if self.copy else ''}")
 
     def order(self, off):
         """What the daemon's output keeps."""
@@ -107,20 +109,21 @@ class Draw:
         text = "options { stats-level(4); log-msg-size(65536); time-reopen(1); };\n" + COSTS + source + self._destination()
         text += f"log {{\n    {sources}\n    {self._path([] if off else elements)}\n    flags(flow-control);\n}};\n"
         if self.copy:
-            element = self._with_resequence(self.elements[0]) if self.copy == "parallel" and not off else ""
-            text += f"log {{ {sources} {element} destination(d_copy); flags(flow-control); }};\n"
+            path = " ".join(self._closed(self.elements[:1], [])) if self.copy == "parallel" and not off else ""
+            text += f"log {{ {sources} {path} destination(d_copy); flags(flow-control); }};\n"
         return text
 
     def _path(self, elements):
-        path = [self._with_resequence(element) for element in elements]
+        costs = []
         if any(self.burns):
-            path.insert(1, "filter(f_burn);")
+            costs.append("filter(f_burn);")
         if any(self.works):
-            path.insert(1, 'if ("$MSGID" ne "0") { rewrite(r_work); };')
-        return "\n    ".join([*path, "destination(d_out);"])
+            costs.append('if ("$MSGID" ne "0") { rewrite(r_work); };')
+        return "\n    ".join([*self._closed(elements, costs), "destination(d_out);"])
 
-    def _with_resequence(self, element):
-        return f"{element} resequence();" if self.resequence else str(element)
+    def _closed(self, elements, costs):
+        """What costs comes behind the first element, and before any resequence(), each of which belongs to one element."""
+        return [*map(str, elements[:1]), *costs, *map(str, elements[1:]), *(["resequence();"] * len(elements) * self.resequence)]
 
     def _source(self, index, port):
         part = self.inputs[index]
@@ -146,9 +149,10 @@ class Draw:
 
 
 def draw(name, seed, resequence=False):
-    """The same arguments give the same trial."""
+    """The same arguments give the same trial; `resequence`: in any case."""
     dice = random.Random(seed)
     scenario = SCENARIOS[name]()
+    resequence |= dice.random() < RESEQUENCED
     keyed = dice.random() < 0.85
     empty_key_ordered = dice.random() < 0.7
     filling = dice.choice(list(FILLINGS))
