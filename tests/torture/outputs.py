@@ -12,6 +12,12 @@ HANG_UP_SECONDS = (0.2, 2)
 SLOW_BYTES_PER_SECOND = 20_000_000
 READ_BYTES = 65536
 DEAD_SECONDS = 10
+STALLED_BUFFER_BYTES = 4096
+
+# Queues in front of them.
+MEMORY = ""
+DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-length(2000) reliable(no) dir("`dir`"))'
+RELIABLE_DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-size(1000000) reliable(yes) dir("`dir`"))'
 
 
 class File:
@@ -64,7 +70,7 @@ class Server:
         self._lock = threading.Lock()
         self._connections = []
         self._calm = threading.Event()
-        self._listener = socket.create_server((LOOPBACK, port), backlog=16)
+        self._listener = self.listen(port)
         self._closing = False
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -99,6 +105,9 @@ class Server:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
         self._listener.close()
+
+    def listen(self, port):
+        return socket.create_server((LOOPBACK, port), backlog=16)
 
     def misbehave(self):
         """A thread of its own."""
@@ -179,6 +188,19 @@ class BlockedServer(Server):
         return READ_BYTES
 
 
+class StalledServer(Server):
+    """Takes nothing, not even into the kernel's buffers, before calm_down()."""
+
+    def listen(self, port):
+        listener = super().listen(port)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
+        return listener
+
+    def before_read(self):
+        self._calm.wait()
+        return READ_BYTES
+
+
 class ReopenedServer(Server):
     """Closes its connections now and then."""
 
@@ -191,5 +213,6 @@ SERVERS = {
     "fast server": Server,
     "slow server": SlowServer,
     "blocked server": BlockedServer,
+    "stalled server": StalledServer,
     "reopened server": ReopenedServer,
 }

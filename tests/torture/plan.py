@@ -5,6 +5,7 @@ import dataclasses
 import random
 
 import outputs
+from outputs import DISK, MEMORY, RELIABLE_DISK
 from scenarios import SCENARIOS
 from traffic import OUTPUT_TEMPLATE
 
@@ -25,12 +26,13 @@ BURNS = ((0,), (0, 0, 0, 5), (10,), (50,), (0,) * 200 + (3000,))     # processor
 WORKS = ((0,), (0,), (0,), (0,) * 50 + (1000,), (0,) * 500 + (50_000,), (100,))    # idle microseconds
 CONNECTIONS = (1, 3, 50)
 WINDOWS = (1_000, 20_000, 100_000)
+LEAST_WINDOW_OF_A_CONNECTION = 100      # the host's, however many share log-iw-size()
 WORKERS = (1, 2, 3, 4, 8, 40)
 RESEQUENCED = 0.35      # of all trials
 
-MEMORY = ""
-DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-length(2000) reliable(no) dir("`dir`"))'
-RELIABLE_DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-size(1000000) reliable(yes) dir("`dir`"))'
+# What the host allocates: names and values are stored in twice the space of the text, and each branch may hold a clone.
+PAYLOAD_FACTOR = 4
+BYTES_IN_MEMORY = 3000
 
 # A message of no cost must find no filter: then the path is one that is not worth a hand-over.
 COSTS = """
@@ -44,6 +46,15 @@ class Input:
     kind: str           # tcp, udp, unix-stream, unix-dgram, file
     senders: list       # names of their streams
     window: int
+
+    def max_connections(self):
+        return len(self.senders) + 10
+
+    def most_unacknowledged(self, reloads):
+        """Messages; a file is read anew from its bookmark by each reload, while the old messages are still there."""
+        if self.kind in ("tcp", "unix-stream"):
+            return len(self.senders) * max(LEAST_WINDOW_OF_A_CONNECTION, self.window // self.max_connections())
+        return self.window * (1 + reloads if self.kind == "file" else 1)
 
 
 @dataclasses.dataclass
@@ -96,6 +107,15 @@ class Draw:
                 f"{self.elements[0]}{' resequence();' if self.resequence else ''} to {self.output}, {queue}"
                 f"{', copy ' + self.copy if self.copy else ''}")
 
+    def most_unacknowledged(self, reloads):
+        """Messages that the sources may have read, and the destinations not acknowledged."""
+        return sum(part.most_unacknowledged(reloads) for part in self.inputs)
+
+    def bytes_in_memory(self):
+        """Of a message, on average."""
+        sizes = FILLINGS[self.filling]
+        return BYTES_IN_MEMORY + PAYLOAD_FACTOR * sum(sizes) / len(sizes)
+
     def order(self, off):
         """What the daemon's output keeps."""
         if off or self.resequence:
@@ -128,7 +148,7 @@ class Draw:
     def _source(self, index, port):
         part = self.inputs[index]
         window = f"log-iw-size({part.window})"
-        connections = f"{window} max-connections({len(part.senders) + 10})"
+        connections = f"{window} max-connections({part.max_connections()})"
         flags = "flags(syslog-protocol)"
         text = {
             "tcp": f'network(ip("127.0.0.1") port({port}) transport("tcp") {connections} {flags});',
@@ -152,21 +172,26 @@ def draw(name, seed, resequence=False):
     """The same arguments give the same trial; `resequence`: in any case."""
     dice = random.Random(seed)
     scenario = SCENARIOS[name]()
+
+    def choose(what, usual):
+        return dice.choice(scenario.narrowed.get(what, usual))
+
     resequence |= dice.random() < RESEQUENCED
     keyed = dice.random() < 0.85
     empty_key_ordered = dice.random() < 0.7
-    filling = dice.choice(list(FILLINGS))
-    burns = dice.choice(BURNS)
-    works = dice.choice(WORKS)
-    total = _affordable(dice.choice(MESSAGES), FILLINGS[filling], burns, works)
-    inputs, streams = _draw_inputs(dice, scenario, total)
+    filling = choose("filling", tuple(FILLINGS))
+    burns = choose("burns", BURNS)
+    works = choose("works", WORKS)
+    total = _affordable(choose("messages", MESSAGES), FILLINGS[filling], burns, works)
+    inputs, streams = _draw_inputs(dice, choose, scenario, total)
     output = dice.choice(scenario.outputs)
-    copy = dice.choice(("", "", "plain", "parallel"))
+    copy = choose("copy", ("", "", "plain", "parallel"))
     return Draw(
         name=name, seed=seed, resequence=resequence, scenario=scenario, inputs=inputs, streams=streams,
         keys=dice.choice(KEYS), hot_percent=dice.choice(HOT_PERCENT), filling=filling, burns=burns, works=works,
-        elements=[_draw_element(dice, keyed, empty_key_ordered) for _ in range(5)],
-        keyed=keyed, empty_key_ordered=empty_key_ordered, output=output, queue=dice.choice(_queues(scenario, output, copy)), copy=copy,
+        elements=[_draw_element(dice, choose, keyed, empty_key_ordered) for _ in range(5)],
+        keyed=keyed, empty_key_ordered=empty_key_ordered, output=output,
+        queue=choose("queue", _queues(scenario, output, copy)), copy=copy,
     )
 
 
@@ -198,24 +223,24 @@ def _affordable(messages, fillings, burns, works):
     return messages
 
 
-def _draw_inputs(dice, scenario, total):
+def _draw_inputs(dice, choose, scenario, total):
     kinds = dice.sample(scenario.inputs, k=min(len(scenario.inputs), dice.choice((1, 1, 2, 3))))
     inputs, streams = [], {}
     for kind in kinds:
         senders = []
-        for _ in range(dice.choice(CONNECTIONS) if kind in ("tcp", "unix-stream") else 1):
+        for _ in range(choose("connections", CONNECTIONS) if kind in ("tcp", "unix-stream") else 1):
             name = f"s{len(streams)}"
             streams[name] = (dice.randrange(10**9), 0)
             senders.append(name)
-        inputs.append(Input(kind, senders, dice.choice(WINDOWS)))
+        inputs.append(Input(kind, senders, choose("window", WINDOWS)))
     share = max(1, total // len(streams))
     return inputs, {name: (seed, share) for name, (seed, _) in streams.items()}
 
 
-def _draw_element(dice, keyed, empty_key_ordered):
+def _draw_element(dice, choose, keyed, empty_key_ordered):
     options = "" if empty_key_ordered else "empty-key(round-robin) "
     options += dice.choice(("", "", f"prefetch({dice.choice((1, 50, 300))}) "))
     options += dice.choice(("", "", f"batch-size({dice.choice((1, 7, 1000))}) "))
     options += dice.choice(("", "", f"log-fetch-limit({dice.choice((1, 10, 100_000))}) "))
     key = dice.choice(("$PROGRAM", "$PROGRAM", "$PROGRAM", "$HOST", "$HOST/$PROGRAM", "same")) if keyed else ""
-    return Element(dice.choice(WORKERS), key, options.strip())
+    return Element(choose("workers", WORKERS), key, options.strip())

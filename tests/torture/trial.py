@@ -17,10 +17,12 @@ import verdict
 from harness.daemon import Daemon
 from harness.network import free_port
 from harness.waiting import POLL_SECONDS, poll
+from scenarios import MIB
 
 ATTACK_SECONDS = 10             # then what is left may come in peace
 STUCK_SECONDS = 60
-MIB = 1024 * 1024
+NOTHING_READ_SECONDS = 0.5
+DELIVERED_MESSAGES = 1000       # at most so many are in the kernel's buffers towards a server that takes nothing
 SIGNS_OF_EXHAUSTION = re.compile(r"failed to allocate|bad_alloc|Cannot allocate memory|Resource temporarily unavailable")
 
 
@@ -71,6 +73,7 @@ class Trial:
         self._outputs = []
         self._checks = []
         self._counts = {}
+        self._notes = []
         self._windows_count = True
         self._tail_may_miss = frozenset(name for part in drawn.inputs if part.kind in drawn.scenario.loses_tail_of
                                         for name in part.senders)
@@ -109,7 +112,7 @@ class Trial:
         return {sender.stream.name: sender.stream.produced for sender in self._senders}
 
     def events(self):
-        return ", ".join(f"{count} {event}" for event, count in self._counts.items()) or "undisturbed"
+        return ", ".join([f"{count} {event}" for event, count in self._counts.items()] + self._notes) or "undisturbed"
 
     # for scenarios: time
 
@@ -176,10 +179,33 @@ class Trial:
         if more_mib is None:
             limit = resource.RLIM_INFINITY
         else:
-            status = Path(f"/proc/{self.daemon.pid}/status").read_text()
-            limit = int(re.search(r"VmData:\s+(\d+)", status)[1]) * 1024 + int(more_mib * MIB)
+            self._memory_before = self._writable_bytes()
+            limit = self._memory_before + int(more_mib * MIB)
         resource.prlimit(self.daemon.pid, resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
-        self.count("limits")
+        self._memory_limit = more_mib
+
+    def wait_until_nothing_is_read(self):
+        """The sources' windows are full, or everything has been read."""
+        last, since = -1, 0
+
+        def quiet():
+            nonlocal last, since
+            received = self._received()
+            if received != last:
+                last, since = received, time.monotonic()
+            return time.monotonic() - since > NOTHING_READ_SECONDS
+
+        self.daemon.wait_for(quiet, lambda: f"a pause in reading, after {last} messages", STUCK_SECONDS)
+
+    def check_memory(self, most_unacknowledged):
+        """After limit_memory(), and while the destination takes nothing."""
+        received = self._received()
+        if received < sum(sender.stream.count for sender in self._senders):
+            self.count("full windows")
+        if received > most_unacknowledged + DELIVERED_MESSAGES:
+            self._fault("window", f"{received} messages have been read, the windows have {most_unacknowledged}")
+        grown = (self._writable_bytes() - self._memory_before) / MIB
+        self._notes.append(f"grown by {grown:.0f} MiB of {self._memory_limit:.0f}")
 
     def died_of_the_limit(self):
         self.count("deaths")
@@ -202,7 +228,7 @@ class Trial:
     def _note_kill(self):
         for promise in self._promises:
             # what a disk-buffer has begins again, and so does what a file source brings
-            promise.kills += 2 if self.drawn.queue == plan.RELIABLE_DISK else 1
+            promise.kills += 2 if self.drawn.queue == outputs.RELIABLE_DISK else 1
             promise.torn_lines += 1
 
     def _host_repeats(self):
@@ -216,6 +242,13 @@ class Trial:
         self._promises[0].repeats += 1
         for promise in self._promises:
             promise.replayed = frozenset(name for part in self.drawn.inputs if part.kind == "file" for name in part.senders)
+
+    def _writable_bytes(self):
+        status = Path(f"/proc/{self.daemon.pid}/status").read_text()
+        return int(re.search(r"VmData:\s+(\d+)", status)[1]) * 1024
+
+    def _received(self):
+        return self.daemon.stats().get("center;;received;processed", 0)
 
     def _fault(self, kind, text):
         self.faults.append(verdict.Fault(kind, text))

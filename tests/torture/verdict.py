@@ -26,7 +26,7 @@ class Promise:
 
 @dataclasses.dataclass
 class Fault:
-    kind: str           # loss, duplicate, order, torn, ack, stuck, crash
+    kind: str           # loss, duplicate, order, torn, ack, window, stuck, crash
     text: str
 
     def __str__(self):
