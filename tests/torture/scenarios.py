@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 What happens to the daemon while messages come. A scenario says which inputs and outputs keep their promises in it, so
-that what is missing in the end is missing because of a fault of ours.
+that what is missing in the end is missing because of a fault of ours; and what has to happen for a trial to be one of it.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ BROKEN = (
 class Scenario:
     """nothing but load"""
 
+    event = "batches handed over"   # for Trial.count(): without one the trial has shown nothing
     inputs = ANY_INPUT
     outputs = ANY_OUTPUT
     survives = ""               # "stop", "kill": messages must survive that, so not every queue will do
@@ -61,10 +62,13 @@ class Scenario:
         """While messages come; returns soon after trial.busy() has become false."""
         while trial.busy():
             trial.pause(STORM_SECONDS)
+        trial.count(self.event, trial.handed_over())
 
 
 class ReloadStorm(Scenario):
     """a reload every 50 ms"""
+
+    event = "reloads"
 
     def during(self, trial):
         while trial.busy():
@@ -75,6 +79,8 @@ class ReloadStorm(Scenario):
 class Change(Scenario):
     """reloads that add, change, double and remove the element"""
 
+    event = "reloads"
+
     def during(self, trial):
         while trial.busy():
             trial.reload(trial.random_elements())
@@ -83,6 +89,8 @@ class Change(Scenario):
 
 class Broken(Scenario):
     """configurations that are refused, between reloads"""
+
+    event = "refused"
 
     def during(self, trial):
         while trial.busy():
@@ -95,6 +103,7 @@ class Broken(Scenario):
 class RefusedInit(Scenario):
     """configurations that fail when they are initialized: the old one comes back"""
 
+    event = "refused"
     inputs = ("file",)      # connections do not survive that, with or without the element
 
     def during(self, trial):
@@ -111,6 +120,7 @@ class RefusedInit(Scenario):
 class Stop(Scenario):
     """SIGTERM at random moments, and a new start"""
 
+    event = "stops"
     inputs = ("file",)
     outputs = ANY_OUTPUT
     survives = "stop"
@@ -118,26 +128,33 @@ class Stop(Scenario):
     def during(self, trial):
         while trial.busy():
             trial.pause(trial.dice.choice((0, 0.05, 0.3, 1)))
-            trial.daemon.stop()
+            trial.stop()
             trial.start(trial.random_elements())
 
 
 class StopUnderLoad(Scenario):
     """SIGTERM while every kind of source sends; what was read leaves"""
 
+    event = "stops under load"
     outputs = ("file",)
     loses_tail_of = ANY_INPUT[:-1]
+    narrowed = {"messages": (100_000,)}
 
     def during(self, trial):
-        trial.pause(trial.dice.uniform(0, 2))
+        trial.wait_until(trial.something_came_out)
+        trial.pause(trial.dice.uniform(0, 0.1))
+        under_load = trial.busy()
         trial.give_up_sending()
-        trial.daemon.stop()
+        trial.stop()
+        if under_load:
+            trial.count(self.event)
         trial.start()
 
 
 class Kill(Scenario):
     """kill -9 at random moments, and a new start"""
 
+    event = "kills"
     inputs = ("file",)
     survives = "kill"
 
@@ -151,6 +168,7 @@ class Kill(Scenario):
 class MemoryLimit(Scenario):
     """a destination that takes nothing, and no more memory than what the sources' windows hold"""
 
+    event = "full windows"
     outputs = ("stalled server",)
     # several times as much as the limit, on a path that hands everything over at once
     narrowed = {"messages": (100_000,), "filling": ("mixed",), "burns": ((10,),), "works": ((0,),), "connections": (1, 3),
@@ -172,6 +190,7 @@ class MemoryLimit(Scenario):
 class MemoryExhausted(Scenario):
     """the host gets no more memory and aborts, and is started again without a limit"""
 
+    event = "deaths"
     inputs = ("file",)
     outputs = ("stalled server",)
     survives = "kill"
@@ -195,6 +214,7 @@ class MemoryExhausted(Scenario):
 class ThreadsRefused(Scenario):
     """no thread for a new configuration: the old one comes back"""
 
+    event = "refused"
     inputs = RefusedInit.inputs
 
     def start_arguments(self, trial):
@@ -212,8 +232,10 @@ class ThreadsRefused(Scenario):
 class FullDisk(Scenario):
     """the destination's file system is full for a while"""
 
+    event = "full disks"
     outputs = ("file",)
     output_folder = "small/"
+    narrowed = {"messages": (40_000,)}      # more than fits
 
     def missing(self):
         if os.geteuid() != 0:
@@ -236,7 +258,7 @@ class FullDisk(Scenario):
         folder = trial.folder / self.output_folder
         trial.wait_until(lambda: not trial.busy() or self._is_full(trial))
         if self._is_full(trial):
-            trial.count("full disks")
+            trial.count(self.event)
             trial.host_is_confused()
         trial.pause(trial.dice.uniform(0, 2))
         subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
@@ -251,6 +273,8 @@ class FullDisk(Scenario):
 class Clock(Scenario):
     """the daemon's clock jumps back and forth"""
 
+    event = "clock steps"
+
     def start_arguments(self, trial):
         self._set_clock(trial, 0)
         return {"preload": [trial.test_modules / "preload/libshiftclock.so"],
@@ -258,7 +282,8 @@ class Clock(Scenario):
 
     def during(self, trial):
         while trial.busy():
-            self._set_clock(trial, trial.dice.choice((-3600, -86400, -10, -1, 0, 10, 3600)))
+            self._set_clock(trial, trial.dice.choice((-3600, -86400, -10, -1, 10, 3600)))
+            trial.count(self.event)
             trial.pause(3 * STORM_SECONDS)
             trial.reload()
         self._set_clock(trial, 0)
@@ -273,9 +298,12 @@ class Clock(Scenario):
 class StopAndGo(Scenario):
     """SIGSTOP and SIGCONT"""
 
+    event = "halts"
+
     def during(self, trial):
         while trial.busy():
             os.kill(trial.daemon.pid, signal.SIGSTOP)
+            trial.count(self.event)
             trial.pause(trial.dice.uniform(0, 0.5))
             os.kill(trial.daemon.pid, signal.SIGCONT)
             trial.pause(trial.dice.uniform(0, 0.5))

@@ -21,6 +21,7 @@ from scenarios import MIB
 
 ATTACK_SECONDS = 10             # then what is left may come in peace
 STUCK_SECONDS = 60
+COUNTERS_SECONDS = 2            # by then they are up to date
 NOTHING_READ_SECONDS = 0.5
 DELIVERED_MESSAGES = 1000       # at most so many are in the kernel's buffers towards a server that takes nothing
 SIGNS_OF_EXHAUSTION = re.compile(r"failed to allocate|bad_alloc|Cannot allocate memory|Resource temporarily unavailable")
@@ -31,6 +32,7 @@ class Outcome:
     messages: int
     seconds: float
     events: str
+    reached: bool       # what makes the trial one of its scenario
     faults: list
 
     def summary(self):
@@ -52,7 +54,8 @@ def run(drawn, folder, test_modules, off):
             trial.go()
     finally:
         trial.end()
-    return Outcome(sum(trial.sent().values()), time.monotonic() - started, trial.events(), trial.faults)
+    return Outcome(sum(trial.sent().values()), time.monotonic() - started, trial.events(),
+                   trial.reached(), trial.faults)
 
 
 class Trial:
@@ -114,6 +117,9 @@ class Trial:
     def events(self):
         return ", ".join([f"{count} {event}" for event, count in self._counts.items()] + self._notes) or "undisturbed"
 
+    def reached(self):
+        return self._counts.get(self.drawn.scenario.event, 0) > 0
+
     # for scenarios: time
 
     def busy(self):
@@ -126,6 +132,16 @@ class Trial:
 
     def wait_until(self, condition):
         poll(condition, STUCK_SECONDS)
+
+    def something_came_out(self):
+        return self._read_outputs() > 0
+
+    def handed_over(self):
+        """Batches, to the workers."""
+        def batches():
+            return self.daemon.counter("parallelize;.*;batches$")
+
+        return poll(batches, COUNTERS_SECONDS)
 
     # for scenarios: configurations
 
@@ -142,18 +158,18 @@ class Trial:
     def reload(self, elements=None):
         if elements is not None:
             self._elements = elements
-        self.count("reloads")
         self._host_repeats()
         assert self.daemon.reload(self.configuration()), "a good configuration was refused"
+        self.count("reloads")
 
     def refused_reload(self, text, reason, off_too=True):
         """`off_too`: without the element the configuration would be refused as well."""
         if self._off and (not off_too or "parallelize" in text):
             return self.reload()
-        self.count("refused")
         self._host_repeats()
         assert not self.daemon.reload(text), "a bad configuration was taken"
         assert self.daemon.logged(reason), f"no reason like {reason!r} was given"
+        self.count("refused")
 
     # for scenarios: life
 
@@ -164,6 +180,10 @@ class Trial:
             self._host_repeats()
         self.count("starts")
         self.daemon.start(self.configuration(), **self.drawn.scenario.start_arguments(self))
+
+    def stop(self):
+        self.daemon.stop()
+        self.count("stops")
 
     def kill(self):
         self.count("kills")
@@ -208,14 +228,15 @@ class Trial:
         self._notes.append(f"grown by {grown:.0f} MiB of {self._memory_limit:.0f}")
 
     def died_of_the_limit(self):
-        self.count("deaths")
         self._note_kill()
         code = self.daemon.wait_for_exit()
         assert code in (-signal.SIGABRT, -signal.SIGTRAP) and SIGNS_OF_EXHAUSTION.search(self.daemon.log()), \
             f"exit code {code}, and no word of memory"
+        self.count("deaths")
 
-    def count(self, event):
-        self._counts[event] = self._counts.get(event, 0) + 1
+    def count(self, event, times=1):
+        if times:
+            self._counts[event] = self._counts.get(event, 0) + times
 
     def host_is_confused(self):
         """Without the element, too, it now repeats messages and acknowledges them twice: only losses count."""
