@@ -18,6 +18,7 @@ from outputs import MEMORY, RELIABLE_DISK
 ANY_INPUT = ("tcp", "tcp", "udp", "unix-stream", "unix-dgram", "file")
 ANY_OUTPUT = ("file", "file", "fast server", "slow server", "blocked server", "reopened server")
 STORM_SECONDS = 0.05
+MIDWAY_SECONDS = 0.05       # what a reload or a start takes at most; something else comes in the middle of it
 MIB = 1024 * 1024
 EXHAUSTED_MIB = (0, 10)
 SLACK_MIB = 32              # for what does not depend on messages: threads' stacks and heaps, two configurations
@@ -163,6 +164,68 @@ class Kill(Scenario):
             trial.pause(trial.dice.choice((0.05, 0.3, 1)))
             trial.kill()
             trial.start(trial.random_elements())
+
+
+def pause_midway(trial):
+    """Short more often than long: that is where most happens."""
+    trial.pause(MIDWAY_SECONDS * trial.dice.random() ** 3)
+
+
+class ReloadTwice(Scenario):
+    """a reload while another one is under way"""
+
+    event = "reloads in a reload"
+    narrowed = {"messages": (10_000, 40_000)}
+
+    def during(self, trial):
+        while trial.busy():
+            trial.begin_reload(trial.random_elements())
+            pause_midway(trial)
+            if trial.reloading():
+                trial.count(self.event)
+            trial.begin_reload(trial.random_elements())
+            trial.settle()
+            trial.pause(trial.dice.uniform(0, STORM_SECONDS))
+
+
+class StopMidway(Scenario):
+    """SIGTERM in the middle of a reload or a start, and a new start"""
+
+    event = "stops midway"
+    inputs = ("file",)
+    survives = "stop"
+    narrowed = {"messages": (10_000, 40_000)}
+    ends_by = signal.SIGTERM
+
+    def during(self, trial):
+        while trial.busy():
+            trial.pause(trial.dice.choice((0, 0.05, 0.3)))
+            for _ in range(trial.dice.choice((1, 1, 2))):
+                trial.begin_reload(trial.random_elements())
+                pause_midway(trial)
+            self._end(trial)
+            for _ in range(trial.dice.choice((0, 1, 2))):
+                trial.begin_start(trial.random_elements())
+                pause_midway(trial)
+                if trial.dice.random() < 0.3:
+                    trial.begin_reload(trial.random_elements())
+                    pause_midway(trial)
+                self._end(trial)
+            trial.start(trial.random_elements())
+
+    def _end(self, trial):
+        if trial.starting() or trial.reloading():
+            trial.count(self.event)
+            trial.count("in a start" if trial.starting() else "in a reload")
+        trial.end_with(self.ends_by)
+
+
+class KillMidway(StopMidway):
+    """kill -9 in the middle of a reload or a start, and a new start"""
+
+    event = "kills midway"
+    survives = "kill"
+    ends_by = signal.SIGKILL
 
 
 class MemoryLimit(Scenario):
@@ -320,6 +383,9 @@ SCENARIOS = {
     "stop": Stop,
     "stop-under-load": StopUnderLoad,
     "kill": Kill,
+    "reload-twice": ReloadTwice,
+    "stop-midway": StopMidway,
+    "kill-midway": KillMidway,
     "memory-limit": MemoryLimit,
     "memory-exhausted": MemoryExhausted,
     "threads-refused": ThreadsRefused,

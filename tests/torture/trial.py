@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import resource
 import signal
@@ -14,6 +15,7 @@ import outputs
 import plan
 import traffic
 import verdict
+from harness import environment
 from harness.daemon import Daemon
 from harness.network import free_port
 from harness.waiting import POLL_SECONDS, poll
@@ -77,6 +79,7 @@ class Trial:
         self._checks = []
         self._counts = {}
         self._notes = []
+        self._commands = []
         self._windows_count = True
         self._tail_may_miss = frozenset(name for part in drawn.inputs if part.kind in drawn.scenario.loses_tail_of
                                         for name in part.senders)
@@ -107,6 +110,8 @@ class Trial:
             sender.give_up.set()
         if self.daemon.running():
             self.daemon.kill()
+        for command in self._commands:
+            command.wait()
         for part in (*self._senders, *self._outputs):
             part.close()
 
@@ -189,6 +194,59 @@ class Trial:
         self.count("kills")
         self._note_kill()
         self.daemon.kill()
+
+    # for scenarios: the middle of things
+
+    def begin_reload(self, elements):
+        """Returns while the daemon is at it, or has not even begun. It may refuse, if it is at another one."""
+        self._host_repeats()
+        self._elements = elements
+        # in one piece: the daemon may be reading the one before
+        fresh = self.daemon.path("syslog-ng.conf.new")
+        fresh.write_text(self.daemon.head() + self.configuration())
+        fresh.replace(self.daemon.config_file)
+        if self.dice.random() < 0.5:
+            os.kill(self.daemon.pid, signal.SIGHUP)
+        else:
+            self._commands.append(subprocess.Popen(
+                [environment.SYSLOG_NG_CTL, f"--control={self.daemon.control_socket}", "reload"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def reloading(self):
+        """The new configuration is being parsed, or initialized."""
+        said = self.daemon.logged("Setting current version|syslog-ng starting up|Configuration reload finished")
+        return bool(said) and "Setting current version" in said[-1]
+
+    def settle(self):
+        """Until nothing is left of begin_reload()."""
+        for command in self._commands:
+            command.wait(STUCK_SECONDS)
+        # a signal is looked at before a command that comes later
+        self.daemon.wait_for(lambda: self.daemon.stats() and not self.reloading(), "the end of all reloads", STUCK_SECONDS)
+
+    def begin_start(self, elements):
+        self._host_repeats()
+        self._elements = elements
+        self.daemon.launch(self.configuration(), **self.drawn.scenario.start_arguments(self))
+
+    def starting(self):
+        return not self.daemon.logged("syslog-ng starting up")
+
+    def end_with(self, number):
+        """SIGTERM or SIGKILL, whatever the daemon is at."""
+        codes = {0}
+        if number == signal.SIGKILL:
+            self._note_kill()
+            codes = {-number}
+        if self.starting():
+            # the host has not asked for signals yet
+            codes |= {-signal.SIGTERM, -signal.SIGHUP}
+        os.kill(self.daemon.pid, number)
+        code = self.daemon.wait_for_exit()
+        assert code in codes, f"exit code {code}\n{self.daemon.log()[-3000:]}"
+        if code in (-signal.SIGTERM, -signal.SIGHUP):
+            self.count("before it listens to signals")
+        self.daemon.check_log()
 
     def give_up_sending(self):
         for sender in self._senders:
