@@ -9,7 +9,7 @@ from harness.environment import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "tests/torture"))
 
-from verdict import Check, Promise  # noqa: E402
+from verdict import Check, Promise, compare_reach  # noqa: E402
 
 # "SOURCE/KEY NUMBER NUMBER-IN-KEY FILLING-SIZE FILLING"
 RIGHT = ["s0/k1 0 0 1 x", "s1/k1 0 0 0 ", "s0/k2 1 0 0 ", "s0/k1 2 1 2 xx", "s0/ 3 0 0 "]
@@ -25,11 +25,15 @@ WRONG = {
 }
 
 
-def faults(lines, sent=SENT, **promise):
+def check_of(lines, **promise):
     check = Check(Promise(**promise), SENT, "out")
     for line in lines:
         check.add(line)
-    return {fault.kind for fault in check.finish(sent)}
+    return check
+
+
+def faults(lines, sent=SENT, **promise):
+    return {fault.kind for fault in check_of(lines, **promise).finish(sent)}
 
 
 def test_right_lines_pass():
@@ -63,3 +67,12 @@ def test_repeats_are_counted():
 def test_a_tail_may_miss_and_nothing_in_front_of_it():
     assert faults(RIGHT[:3], tail_may_miss={"s0"}) == set()
     assert faults([RIGHT[1], RIGHT[3], RIGHT[4]], tail_may_miss={"s0"}) >= {"loss"}
+
+
+def test_what_came_out_of_the_plain_path_is_not_left_behind():
+    all, no_last, no_second_source = check_of(RIGHT), check_of(RIGHT[:4]), check_of([RIGHT[0], *RIGHT[2:]])
+    assert compare_reach(all, all, SENT) == []
+    assert compare_reach(all, no_last, SENT) == []
+    for left_behind in (no_last, no_second_source):
+        (fault,) = compare_reach(left_behind, all, SENT)
+        assert fault.kind == "left behind"

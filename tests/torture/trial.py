@@ -83,8 +83,9 @@ class Trial:
         self._windows_count = True
         self._tail_may_miss = frozenset(name for part in drawn.inputs if part.kind in drawn.scenario.loses_tail_of
                                         for name in part.senders)
-        self._promises = [verdict.Promise(order=drawn.order(off), empty_key_ordered=drawn.empty_key_ordered,
-                                          tail_may_miss=self._tail_may_miss) for _ in ("out", "copy")]
+        self._promises = [verdict.Promise(order=order, empty_key_ordered=drawn.empty_key_ordered,
+                                          tail_may_miss=self._tail_may_miss)
+                          for order in (drawn.order(off), "total" if drawn.copy == "plain" else drawn.order(off))]
 
     def go(self):
         try:
@@ -104,6 +105,8 @@ class Trial:
         self._promises[0].slips = self._outputs[0].hang_ups
         for check in self._checks:
             self.faults += check.finish(self.sent())
+        if self._tail_may_miss:
+            self.faults += verdict.compare_reach(*self._checks, sorted(self._tail_may_miss))
 
     def end(self):
         for sender in self._senders:

@@ -26,7 +26,7 @@ class Promise:
 
 @dataclasses.dataclass
 class Fault:
-    kind: str           # loss, duplicate, order, torn, ack, window, stuck, crash
+    kind: str           # loss, duplicate, order, torn, ack, window, left behind, stuck, crash
     text: str
 
     def __str__(self):
@@ -73,6 +73,10 @@ class Check:
         """How many of the first messages of each source, so many as `sent` says, have not come yet."""
         return sum(sent[source] for source in sent) - sum(self._seen[source].count(1, 0, sent[source]) for source in sent)
 
+    def reach(self, source):
+        """How far it has come: the number behind the last one."""
+        return len(self._seen[source].rstrip(b"\0"))
+
     def describe(self):
         return f"{self._place}: {self._torn} torn lines, the last one: {self._last_torn[:200]!r}"
 
@@ -106,6 +110,13 @@ class Check:
             self._jumps[stream] += 1
             return
         self._faults["order"].append(f"{stream}: {number} after {last}")
+
+
+def compare_reach(check, plain, sources):
+    """What a source has brought is out on the plain path: it has to be on the other one. Returns a list of faults."""
+    short = [f"{source}: {check.reach(source)}, and {plain.reach(source)} without parallelize()"
+             for source in sources if check.reach(source) < plain.reach(source)]
+    return [Fault("left behind", _shorten(short))] if short else []
 
 
 def _shorten(texts):
