@@ -9,9 +9,15 @@ from harness.network import LOOPBACK
 
 BLOCKED_SECONDS = (0.5, 3)
 HANG_UP_SECONDS = (0.2, 2)
-SLOW_BYTES_PER_SECOND = 20_000_000
+REFUSING_SECONDS = (0.3, 1.5)
+SLOW_BYTES_PER_SECOND = (200_000, 2_000_000)
+SLOW_SECONDS = 5                # then what is left of a large trial is taken at full speed
+SLOW_READS_PER_SECOND = 50
+SLOW_BUFFER_BYTES = 65536
 READ_BYTES = 65536
 DEAD_SECONDS = 10
+BACKLOG = 16
+LOOK_SECONDS = 0.02
 STALLED_BUFFER_BYTES = 4096
 
 # Queues in front of them.
@@ -54,7 +60,7 @@ class _Connection:
         self.socket = accepted
         self.received = bytearray()
         self.ended = False
-        self.read_at = time.monotonic()
+        self.waits_since = None     # for something to read
 
 
 class Server:
@@ -64,14 +70,20 @@ class Server:
     What it hands on is in the order of its connections: all of one before the next one's.
     """
 
+    receive_buffer_bytes = None
+
     def __init__(self, port, dice):
         self.hang_ups = 0
         self._dice = dice
         self._lock = threading.Lock()
         self._connections = []
         self._calm = threading.Event()
-        self._listener = self.listen(port)
-        self._closing = False
+        self._refusal = 0       # seconds; asked for
+        self._listener = socket.create_server((LOOPBACK, port), backlog=BACKLOG)
+        if self.receive_buffer_bytes:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
+        self._listener.settimeout(LOOK_SECONDS)
+        self._closing = threading.Event()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
         threading.Thread(target=self.misbehave, daemon=True).start()
@@ -97,17 +109,13 @@ class Server:
         with self._lock:
             return "server: " + "; ".join(
                 f"{len(connection.received)} bytes not handed on, {'ended' if connection.ended else 'open'}, "
-                f"idle for {time.monotonic() - connection.read_at:.1f} s" for connection in self._connections)
+                f"{'read' if connection.waits_since else 'not read'} now" for connection in self._connections)
 
     def close(self):
         # not before the thread is gone: it could go on with another file of the same number
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
+        self._closing.set()
         self._accepting.join()
         self._listener.close()
-
-    def listen(self, port):
-        return socket.create_server((LOOPBACK, port), backlog=16)
 
     def misbehave(self):
         """A thread of its own."""
@@ -130,32 +138,50 @@ class Server:
                     except OSError:
                         pass    # it is gone already
 
+    def refuse(self, seconds):
+        """Hangs up and takes no new connection for so long."""
+        self._refusal = seconds
+
     def _is_dead(self, connection):
         """The kernel may give up what a killed daemon had not got rid of, and tell nobody."""
-        return len(self._connections) > 1 and time.monotonic() - connection.read_at > DEAD_SECONDS
+        waits = connection.waits_since
+        return len(self._connections) > 1 and waits is not None and time.monotonic() - waits > DEAD_SECONDS
 
     def _accept(self):
-        while True:
+        while not self._closing.is_set():
             try:
                 accepted, _ = self._listener.accept()
+            except TimeoutError:
+                # Nobody waits to be accepted, who would lose what he has sent already.
+                if self._refusal:
+                    self._do_refuse()
+                continue
             except OSError:
-                if self._closing:
-                    return
                 continue        # this client has gone already
             connection = _Connection(accepted)
             with self._lock:
                 self._connections.append(connection)
             threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
+    def _do_refuse(self):
+        # still bound: nobody else takes the port meanwhile
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
+        self._closing.wait(self._refusal)
+        self._refusal = 0
+        self._listener.listen(BACKLOG)
+
     def _read(self, connection):
         while True:
+            most = self.before_read()
+            connection.waits_since = time.monotonic()
             try:
-                data = connection.socket.recv(self.before_read())
+                data = connection.socket.recv(most)
             except OSError:
                 data = b""
             with self._lock:
                 connection.received += data
-                connection.read_at = time.monotonic()
+                connection.waits_since = None
                 connection.ended = not data
             if not data:
                 connection.socket.close()
@@ -163,10 +189,20 @@ class Server:
 
 
 class SlowServer(Server):
+    """As a line of a few megabits."""
+
+    receive_buffer_bytes = SLOW_BUFFER_BYTES
+
+    def __init__(self, port, dice):
+        self._bytes_per_read = int(dice.uniform(*SLOW_BYTES_PER_SECOND) / SLOW_READS_PER_SECOND)
+        super().__init__(port, dice)
+
+    def misbehave(self):
+        self._calm.wait(SLOW_SECONDS)
+        self._calm.set()
+
     def before_read(self):
-        if not self._calm.is_set():
-            time.sleep(READ_BYTES / SLOW_BYTES_PER_SECOND)
-        return READ_BYTES
+        return READ_BYTES if self._calm.wait(1 / SLOW_READS_PER_SECOND) else self._bytes_per_read
 
 
 class BlockedServer(Server):
@@ -189,12 +225,9 @@ class BlockedServer(Server):
 
 
 class StalledServer(Server):
-    """Takes nothing, not even into the kernel's buffers, before calm_down()."""
+    """Takes nothing, and next to nothing into the kernel's buffers, before calm_down()."""
 
-    def listen(self, port):
-        listener = super().listen(port)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
-        return listener
+    receive_buffer_bytes = STALLED_BUFFER_BYTES
 
     def before_read(self):
         self._calm.wait()
@@ -202,11 +235,14 @@ class StalledServer(Server):
 
 
 class ReopenedServer(Server):
-    """Closes its connections now and then."""
+    """Closes its connections now and then, and sometimes takes no new one for a while."""
 
     def misbehave(self):
         while not self._calm.wait(self._dice.uniform(*HANG_UP_SECONDS)):
-            self.hang_up()
+            if self._dice.random() < 0.5:
+                self.hang_up()
+            else:
+                self.refuse(self._dice.uniform(*REFUSING_SECONDS))
 
 
 SERVERS = {
