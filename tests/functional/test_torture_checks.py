@@ -2,6 +2,7 @@
 """What decides about a torture trial fails when it should: on loss, duplication, reordering and broken lines."""
 
 import sys
+from collections import Counter
 
 import pytest
 
@@ -61,7 +62,24 @@ def test_a_kill_allows_to_begin_again_and_no_gap():
 def test_repeats_are_counted():
     assert faults([*RIGHT, RIGHT[0]], repeats=1) == set()
     assert "duplicate" in faults([*RIGHT, RIGHT[0], RIGHT[1]], repeats=1)
-    assert faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replayed={"s0"}) == set()
+    assert faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replays=Counter(s0=4)) == set()
+    assert "duplicate" in faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replays=Counter(s0=3))
+    assert "duplicate" in faults([*RIGHT, RIGHT[1]], replays=Counter(s0=4))
+
+
+def test_a_slip_is_one_message():
+    in_order = [f"s0/k1 {number} {number} 0 " for number in range(4)]
+    late = [*in_order[1:], in_order[0]]
+    two_late = [*in_order[2:], *in_order[:2]]
+    for order in ("by key", "total"):
+        assert faults([*late, RIGHT[1]], order=order) == {"order"}
+        assert faults([*late, RIGHT[1]], order=order, slips=1) == set()
+        assert faults([*two_late, RIGHT[1]], order=order, slips=1) == {"order"}
+
+
+def test_faults_tell_their_amount():
+    (loss,) = check_of(RIGHT[3:4]).finish(SENT)[-1:]
+    assert (loss.kind, loss.amount) == ("loss", 4)
 
 
 def test_a_tail_may_miss_and_nothing_in_front_of_it():

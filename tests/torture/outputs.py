@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where messages go: files, and a TCP server that behaves badly. Each hands on whole lines as they come."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -60,6 +61,7 @@ class _Connection:
         self.socket = accepted
         self.received = bytearray()
         self.ended = False
+        self.hung_up = False
         self.waits_since = None     # for something to read
 
 
@@ -129,14 +131,13 @@ class Server:
         The client sees the end and closes; what it has sent until then is read. What the host has not quite written
         then comes on the next connection, and not always in its place.
         """
-        self.hang_ups += 1
         with self._lock:
             for connection in self._connections:
-                if not connection.ended:
-                    try:
+                if not connection.ended and not connection.hung_up:
+                    connection.hung_up = True
+                    self.hang_ups += 1
+                    with contextlib.suppress(OSError):      # it is gone already
                         connection.socket.shutdown(socket.SHUT_WR)
-                    except OSError:
-                        pass    # it is gone already
 
     def refuse(self, seconds):
         """Hangs up and takes no new connection for so long."""

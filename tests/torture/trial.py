@@ -3,12 +3,14 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import resource
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import outputs
@@ -40,8 +42,12 @@ class Outcome:
     def summary(self):
         return f"{self.messages} messages in {self.seconds:.1f} s; {self.events}"
 
-    def kinds(self):
-        return {fault.kind for fault in self.faults}
+    def amounts(self):
+        """Messages by kind of fault."""
+        amounts = Counter()
+        for fault in self.faults:
+            amounts[fault.kind] += fault.amount
+        return amounts
 
 
 class Stuck(Exception):
@@ -303,7 +309,7 @@ class Trial:
         """Without the element, too, it now repeats messages and acknowledges them twice: only losses count."""
         self._windows_count = False
         self._promises[0] = self._checks[0].promise = dataclasses.replace(
-            self._promises[0], order="none", torn_lines=1, replayed=frozenset(self.sent()))
+            self._promises[0], order="none", torn_lines=1, replays=Counter(dict.fromkeys(self.sent(), math.inf)))
 
     # below: private
 
@@ -312,18 +318,24 @@ class Trial:
             # what a disk-buffer has begins again, and so does what a file source brings
             promise.kills += 2 if self.drawn.queue == outputs.RELIABLE_DISK else 1
             promise.torn_lines += 1
+            if self.drawn.output in outputs.SERVERS:
+                promise.replays.update(dict.fromkeys(self._file_windows(), math.inf))
+
+    def _file_windows(self):
+        return {name: part.window for part in self.drawn.inputs if part.kind == "file" for name in part.senders}
 
     def _host_repeats(self):
         """
         Each time a network destination is initialized again, the host sends once more what was not quite written, and
         a file source reads again from the oldest message that has not been acknowledged: what still waits in the
-        destination's queue, and what has overtaken that.
+        destination's queue, and what has overtaken that. As the window opens in the order of the source, all this is
+        no more than a window.
         """
         if self.drawn.output not in outputs.SERVERS:
             return
         self._promises[0].repeats += 1
         for promise in self._promises:
-            promise.replayed = frozenset(name for part in self.drawn.inputs if part.kind == "file" for name in part.senders)
+            promise.replays.update(self._file_windows())
 
     def _writable_bytes(self):
         status = Path(f"/proc/{self.daemon.pid}/status").read_text()

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import traffic
 
 MAX_REPORTED = 10
-ORDER_FAULTS_OF_A_SLIP = 3      # where it is missing, where it comes, and behind it
+ORDER_FAULTS_OF_A_SLIP = 2      # where it is missing, and where it comes
 
 
 @dataclasses.dataclass
@@ -18,7 +18,7 @@ class Promise:
     empty_key_ordered: bool = True
     kills: int = 0                      # after each, every source may begin again somewhere
     repeats: int = 0                    # so many messages may come twice
-    replayed: frozenset = frozenset()   # sources of which anything may come again
+    replays: Counter = dataclasses.field(default_factory=Counter)   # the same of one source, beyond that
     slips: int = 0                      # so many messages may have changed their places
     torn_lines: int = 0                 # the host may have broken off a line so often
     tail_may_miss: frozenset = frozenset()  # sources of which only the last messages may be missing
@@ -28,6 +28,7 @@ class Promise:
 class Fault:
     kind: str           # loss, duplicate, order, torn, ack, window, left behind, stuck, crash
     text: str
+    amount: int = 1     # of messages
 
     def __str__(self):
         return f"{self.kind}: {self.text}"
@@ -43,8 +44,10 @@ class Check:
         self._last = {}
         self._jumps = Counter()
         self._torn = 0
+        self._lost = 0
         self._last_torn = ""
         self._repeated = 0
+        self._replayed = Counter()
         self._faults = defaultdict(list)
 
     def add(self, line):
@@ -93,23 +96,29 @@ class Check:
             missing = seen.count(0)
             if missing:
                 self._faults["loss"].append(f"{source}: {missing} of {sent[source]}, first number {seen.index(0)}")
-        return [Fault(kind, f"{self._place}: {_shorten(texts)}") for kind, texts in self._faults.items()]
+                self._lost += missing
+        amounts = {"torn": self._torn, "loss": self._lost}
+        return [Fault(kind, f"{self._place}: {_shorten(texts)}", amounts.get(kind, len(texts)))
+                for kind, texts in self._faults.items()]
 
     def _may_repeat(self, source):
-        if source in self.promise.replayed:
+        if self._replayed[source] < self.promise.replays[source]:
+            self._replayed[source] += 1
             return True
         self._repeated += self.promise.kills == 0
         return 0 < self._repeated <= self.promise.repeats
 
     def _check_next(self, stream, number):
         last = self._last.get(stream, -1)
+        if number <= last and self._jumps[stream] >= self.promise.kills:
+            # late: what comes next is still compared with the one before
+            self._faults["order"].append(f"{stream}: {number} after {last}")
+            return
         self._last[stream] = number
-        if number == last + 1:
-            return
-        if number <= last and self._jumps[stream] < self.promise.kills:
+        if number <= last:
             self._jumps[stream] += 1
-            return
-        self._faults["order"].append(f"{stream}: {number} after {last}")
+        elif number != last + 1:
+            self._faults["order"].append(f"{stream}: {number} after {last}")
 
 
 def compare_reach(check, plain, sources):
