@@ -29,6 +29,7 @@ WINDOWS = (1_000, 20_000, 100_000)
 LEAST_WINDOW_OF_A_CONNECTION = 100      # the host's, however many share log-iw-size()
 WORKERS = (1, 2, 3, 4, 8, 40)
 RESEQUENCED = 0.35      # of all trials
+ATTACK_SECONDS = 10     # then what is left may come in peace
 
 # What the host allocates: names and values are stored in twice the space of the text, and each branch may hold a clone.
 PAYLOAD_FACTOR = 4
@@ -75,6 +76,7 @@ class Draw:
     name: str
     seed: int
     resequence: bool
+    attack_seconds: float
     scenario: object
     inputs: list
     streams: dict       # {name: arguments of traffic.Stream}
@@ -168,7 +170,7 @@ class Draw:
         return f'destination d_out {{ {out} }};\ndestination d_copy {{ file("`dir`/copy" {common}); }};\n'
 
 
-def draw(name, seed, resequence=False):
+def draw(name, seed, resequence=False, attack_seconds=ATTACK_SECONDS):
     """The same arguments give the same trial; `resequence`: in any case."""
     dice = random.Random(seed)
     scenario = SCENARIOS[name]()
@@ -187,8 +189,9 @@ def draw(name, seed, resequence=False):
     output = dice.choice(scenario.outputs)
     copy = choose("copy", ("", "", "plain", "parallel"))
     return Draw(
-        name=name, seed=seed, resequence=resequence, scenario=scenario, inputs=inputs, streams=streams,
-        keys=dice.choice(KEYS), hot_percent=dice.choice(HOT_PERCENT), filling=filling, burns=burns, works=works,
+        name=name, seed=seed, resequence=resequence, attack_seconds=attack_seconds, scenario=scenario, inputs=inputs,
+        streams=streams, keys=dice.choice(KEYS), hot_percent=dice.choice(HOT_PERCENT), filling=filling, burns=burns,
+        works=works,
         elements=[_draw_element(dice, choose, keyed, empty_key_ordered) for _ in range(5)],
         keyed=keyed, empty_key_ordered=empty_key_ordered, output=output,
         queue=choose("queue", _queues(scenario, output, copy)), copy=copy,

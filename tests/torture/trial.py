@@ -23,7 +23,6 @@ from harness.network import free_port
 from harness.waiting import POLL_SECONDS, poll
 from scenarios import MIB
 
-ATTACK_SECONDS = 10             # then what is left may come in peace
 STUCK_SECONDS = 60
 COUNTERS_SECONDS = 2            # by then they are up to date
 NOTHING_READ_SECONDS = 0.5
@@ -380,7 +379,7 @@ class Trial:
 
     def _attack(self):
         self.start()
-        self._attack_ends = time.monotonic() + ATTACK_SECONDS
+        self._attack_ends = time.monotonic() + self.drawn.attack_seconds
         for sender in self._senders:
             sender.start()
         self.drawn.scenario.during(self)
