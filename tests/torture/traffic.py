@@ -51,10 +51,9 @@ class Stream:
             yield message
 
     def one_more(self):
-        """After messages() has ended."""
-        self.count += 1
+        """After messages() has ended, be it because of `give_up`."""
         self.produced += 1
-        return self._message(self.count - 1)
+        return self._message(self.produced - 1)
 
     def _message(self, number):
         draw = self._random
