@@ -405,6 +405,14 @@ host_compat_get_window(HostCompatSource *source, gsize *window, gsize *left)
   return *window > 0;
 }
 
+const gchar *
+host_compat_get_source_name(LogMessage *msg)
+{
+  LogSource *source = _get_source(msg);
+
+  return source && source->stats_id ? source->stats_id : "";
+}
+
 gsize
 host_compat_get_source_window(LogMessage *msg)
 {

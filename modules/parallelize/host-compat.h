@@ -86,6 +86,9 @@ gboolean host_compat_is_behind_builtin(LogPipe *pipe);
  */
 gsize host_compat_get_source_window(LogMessage *msg);
 
+/* The driver that `msg` came from, as the host's stats call it; "": unknown.  As long as the function above. */
+const gchar *host_compat_get_source_name(LogMessage *msg);
+
 /* What a number in the host's stats is called; see host-stats.h. */
 typedef struct _HostCompatStatsKey
 {

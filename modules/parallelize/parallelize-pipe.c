@@ -220,6 +220,7 @@ _check_source_window(ParallelizePipe *self, LogMessage *msg)
     return;
   msg_warning("WARNING: window too small for parallelize(), one connection cannot keep the workers busy; "
               "increase log-iw-size() of the source, which is divided by its max-connections()",
+              evt_tag_str("source", host_compat_get_source_name(msg)),
               evt_tag_long("window_per_connection", window),
               evt_tag_long("wanted_per_connection", wanted),
               evt_tag_int("workers", self->worker_count),

@@ -125,7 +125,7 @@ def run_with_window(daemon, stream, window, connections):
 def test_window_that_is_too_small(syslog_ng, stream, window, connections):
     """A hundred messages a connection are not enough for eight workers; it is said once, not once a connection."""
     (warning,) = run_with_window(syslog_ng, stream, window, connections)
-    for part in ("log-iw-size()", "max-connections()", "window_per_connection='100'", "workers='8'", "location='"):
+    for part in ("log-iw-size()", "max-connections()", "source='#anon-source0#0'", "window_per_connection='100'", "workers='8'", "location='"):
         assert part in warning
 
 
