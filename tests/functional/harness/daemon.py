@@ -133,7 +133,7 @@ class Daemon:
 
     def stop(self):
         """Stops and fails the test unless the daemon ends in time, with success and without a complaint."""
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             exit_code = self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -141,6 +141,10 @@ class Daemon:
             raise AssertionError(f"the daemon did not stop within {STOP_SECONDS} s") from None
         assert exit_code == 0, f"exit code {exit_code}\n{self._last_words()}"
         self.check_log()
+
+    def terminate(self):
+        """Tells the daemon to stop, and returns at once; stop() then waits for the end of it."""
+        self._process.send_signal(signal.SIGTERM)
 
     def kill(self):
         """kill -9; nothing if it is not running."""

@@ -102,6 +102,8 @@ class LineServer:
             return sum(received.count(b"\n") for received in self._received)
 
     def close(self):
+        """Frees the port; connections go on."""
+        self._listener.shutdown(socket.SHUT_RDWR)   # ends the accept() that waits, and would keep it
         self._listener.close()
 
     def _accept(self):
