@@ -5,6 +5,7 @@
 #include "engine/monitor.h"
 #include "host-stats.h"
 #include "messages.h"
+#include "parallelize-options.h"
 
 #include <iv.h>
 #include <string.h>
@@ -304,7 +305,7 @@ _report(ControlConnection *connection, GString *command, gpointer user_data, gbo
   GString *reply = g_string_new(NULL);
 
   g_string_append_printf(reply, "{\"version\":%d,\"cores\":%u,\"time\":%.3f,\"elements\":[", REPORT_VERSION,
-                         g_get_num_processors(), g_get_real_time() / 1e6);
+                         parallelize_count_cores(), g_get_real_time() / 1e6);
   for (GList *item = all_metrics; item; item = item->next)
     {
       if (item != all_metrics)
@@ -347,7 +348,7 @@ _new_monitor(ParallelizeMetrics *self)
 {
   ParallelizeMonitorOptions options =
   {
-    .cores = g_get_num_processors(),
+    .cores = parallelize_count_cores(),
     .key_advice = self->key_advice,
     .stuck_ns = STUCK_SECONDS * G_GUINT64_CONSTANT(1000000000),
     .stuck = _stuck,

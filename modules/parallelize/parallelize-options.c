@@ -2,6 +2,7 @@
 #include "parallelize-options.h"
 #include "template/templates.h"
 
+#include <sched.h>
 #include <string.h>
 
 #define DEFAULT_BATCH_SIZE 128
@@ -113,10 +114,19 @@ parallelize_options_format(const ParallelizeOptions *self, GString *result)
     }
 }
 
+guint
+parallelize_count_cores(void)
+{
+  cpu_set_t cores;
+
+  /* it fails where there are more than such a set has room for */
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? (guint) CPU_COUNT(&cores) : g_get_num_processors();
+}
+
 gint
 parallelize_options_get_workers(const ParallelizeOptions *self)
 {
-  return self->workers >= 0 ? self->workers : MIN((gint) g_get_num_processors(), PARALLELIZE_MAX_WORKERS);
+  return self->workers >= 0 ? self->workers : (gint) MIN(parallelize_count_cores(), PARALLELIZE_MAX_WORKERS);
 }
 
 static gint

@@ -54,6 +54,9 @@ gboolean parallelize_options_set_partition_key(ParallelizeOptions *self, const g
 /* The options in the configuration's syntax, appended to `result`. */
 void parallelize_options_format(const ParallelizeOptions *self, GString *result);
 
+/* That the calling thread may use; g_get_num_processors() may count all that are online.  Any thread. */
+guint parallelize_count_cores(void);
+
 /* Values with the defaults filled in. */
 gint parallelize_options_get_workers(const ParallelizeOptions *self);
 gint parallelize_options_get_batch_size(const ParallelizeOptions *self);

@@ -392,6 +392,7 @@ def test_one_worker_a_core_when_none_is_given(syslog_ng):
 def test_works_on_one_core(syslog_ng, stream, arguments):
     with bound_to_one_core():
         syslog_ng.start(TCP_SOURCE + LINES + KEY_ALONE, arguments=["--stderr", *arguments])
+    assert syslog_ng.logged(r"parallelize\(\) started; workers='1'")
     send_tcp(syslog_ng.port, stream.take(in_turn(KEYS, COUNT)))
     check_order(syslog_ng.wait_for_lines(COUNT), stream.sent)
 
