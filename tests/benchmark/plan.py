@@ -11,8 +11,8 @@ DISTRIBUTIONS = ("round-robin", "uniform", "zipf", "half")
 ONE_KEY = "one"
 WORKERS = (1, 2, 4)
 
-# What the host's documents propose for the source.
-LARGE_FETCH_LIMIT = 100000
+# Of the source: a usual one where somebody has tuned it, and what the host's documents propose.
+FETCH_LIMITS = (1000, 100000)
 
 # A path on which every message takes another time, from nothing up to so many CPU microseconds.
 RANDOM_PATH = "random"
@@ -93,8 +93,8 @@ class BlockingRow:
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
-LARGE_FETCH_ROWS = [Row("heavy", distribution, 2, LARGE_FETCH_LIMIT)
-                    for distribution in DISTRIBUTIONS]
+FETCH_ROWS = [Row("heavy", distribution, 2, fetch_limit)
+              for distribution in DISTRIBUTIONS for fetch_limit in FETCH_LIMITS]
 CEILING_ROWS = [CeilingRow(path) for path in PATHS]
 LATENCY_ROWS = [LatencyRow("heavy", distribution, 2) for distribution in DISTRIBUTIONS]
 RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
@@ -113,7 +113,7 @@ QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" f
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
-    rows = [row for row in ALL_ROWS + LARGE_FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS + RESEQUENCE_ROWS
+    rows = [row for row in ALL_ROWS + FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS + RESEQUENCE_ROWS
             if row.path in path_names]
     if "blocking" in path_names:
         rows += BLOCKING_ROWS
