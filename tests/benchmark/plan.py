@@ -93,8 +93,8 @@ class BlockingRow:
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
-FETCH_ROWS = [Row("heavy", distribution, 2, fetch_limit)
-              for distribution in DISTRIBUTIONS for fetch_limit in FETCH_LIMITS]
+FETCH_ROWS = [Row(path, distribution, 2, fetch_limit)
+              for path in ("light", "heavy") for distribution in DISTRIBUTIONS for fetch_limit in FETCH_LIMITS]
 CEILING_ROWS = [CeilingRow(path) for path in PATHS]
 LATENCY_ROWS = [LatencyRow("heavy", distribution, 2) for distribution in DISTRIBUTIONS]
 RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
@@ -102,13 +102,14 @@ RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
                    for workers in WORKERS]
 BLOCKING_ROWS = [BlockingRow(workers) for workers in BLOCKING_WORKERS]
 
-DEFAULT = ("light/round-robin/*", "light/uniform/2", "medium/round-robin/2", "medium/uniform/*",
-           "heavy/round-robin/*", "heavy/uniform/*", "heavy/zipf/2", "heavy/half/2",
+DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
+           "medium/round-robin/2", "medium/uniform/[124]",
+           "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
-           "heavy/*/2/fetch-100000", "ceiling/heavy", "latency/*",
+           "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
            "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
-         "ceiling/heavy", "latency/heavy/uniform/2", "blocking/*")
+         "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*")
 
 
 def select(patterns, path_names):
@@ -150,10 +151,9 @@ class Target:
 
 TARGET_CORES = 2
 TARGETS = (
-    Target("heavy/round-robin/2", "of_limit", 0.95, True, "share of the limit"),
-    Target("heavy/uniform/2", "of_limit", 0.93, True, "share of the limit"),
-    Target("heavy/zipf/2", "of_limit", 0.93, True, "share of the limit"),
-    Target("heavy/half/2", "of_limit", 0.93, True, "share of the limit"),
+    *(Target(f"heavy/{distribution}/2{fetch}", "of_limit", bound, True, "share of the limit")
+      for fetch in ("", "/fetch-1000")
+      for distribution, bound in (("round-robin", 0.95), ("uniform", 0.93), ("zipf", 0.93), ("half", 0.93))),
     Target("light/*", "speedup", 1.0, True, "speed against off"),
     Target("blocking/10", "seconds", 1.06, False, "seconds"),
     Target("blocking/100", "seconds", 0.14, False, "seconds"),

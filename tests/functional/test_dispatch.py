@@ -131,6 +131,33 @@ def test_hot_key_that_is_held_holds_no_other_key_up(syslog_ng, stream):
     check_order(syslog_ng.wait_for_lines(stream.total()), stream.sent)
 
 
+SLOW_AMONG_QUICK = TCP_SOURCE + LINES + HELD_KEY + """
+log {
+    source(s_tcp);
+    parallelize(workers(4) worker-partition-key("$PROGRAM"));
+    filter { "$(test-burn 20)" eq "" };
+    rewrite(r_hold);
+    destination(d_lines);
+};
+"""
+
+
+def test_slow_message_among_quick_ones_holds_no_other_key_up(syslog_ng, stream):
+    """A few quick messages are worth one worker; when the first of them turns out to be slow, others come for the rest,
+    though nothing else comes."""
+    keys = list(range(1, 13))
+    syslog_ng.start(SLOW_AMONG_QUICK)
+    with connect(syslog_ng.port) as connection:
+        connection.sendall(stream.take(keys * 200))
+        quick = len(syslog_ng.wait_for_lines(len(keys) * 200))
+        with Hold(syslog_ng.path("hold")).held() as hold:
+            connection.sendall(stream.take([0, *keys]))
+            enough = quick + len(keys) - allowed_to_share(len(keys))
+            syslog_ng.wait_for(lambda: len(lines_of_others(syslog_ng)) >= enough, "the messages of the other keys")
+            assert hold.waiting() == 1
+    check_order(syslog_ng.wait_for_lines(stream.total()), stream.sent)
+
+
 def test_hot_key_has_one_worker_and_the_others_the_other(syslog_ng, stream):
     """Half of all messages have one key: the other worker does all the rest in the same time."""
     element = 'parallelize(workers(2) worker-partition-key("$PROGRAM") prefetch(10000))'

@@ -65,6 +65,12 @@ MUTANTS = [
       (void) count;
 """, UNIT),
     Mutant("fall asleep without looking", ENGINE, "if (!run_queue_.empty() || somebody_has_a_group())", "if (false)", UNIT),
+    Mutant("nobody looks for what waits beside sleepers", METRICS,
+           "      parallelize_engine_wake_for_what_waits(self->engine);\n", "", ("functional test_dispatch.py",)),
+    Mutant("a look for what waits forgets groups", ENGINE, "          tasks += worker->group_size.load(std::memory_order_relaxed);",
+           "          tasks += 0 * worker->group_size.load(std::memory_order_relaxed);", UNIT),
+    Mutant("warn of a hot key that nothing waits for", ENGINE,
+           "<= std::min(cost_.per_wake_up(), hot_key_backlog))", "< std::min(0u, hot_key_backlog))", UNIT),
     Mutant("a helper leaves what it queues again to nobody", ENGINE,
            "wake_locked(tasks - std::min<std::size_t>(tasks, on == PARALLELIZE_ON_WORKER), sleepers)",
            "wake_locked(tasks - std::min<std::size_t>(tasks, 1), sleepers), (void) on", UNIT),

@@ -54,6 +54,7 @@ constexpr unsigned probe_one_in = 64;       // messages handed over; all of them
 constexpr unsigned watch_outlets_one_in = 8;  // messages that come to one; a power of two
 constexpr unsigned pause_after_no_help = 32; // messages: everything may be one strand that somebody runs
 constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;
+constexpr unsigned hot_key_backlog = 32;    // messages; small windows never hold many more
 
 // By how much `all` exceeds its `part`, which may have been read a little later.
 std::uint64_t
@@ -313,8 +314,8 @@ parallelize_engine::watch_for_hot_key(ParallelizeProducer &producer, std::string
   const unsigned percent = hot_keys_.sample(key, hash, hot);
   if (!percent || options_.workers == 1 || sleeping_.load(std::memory_order_relaxed) == 0)
     return;
-  // Only if so much waits that one of the sleepers would be woken for it, were it of other keys.
-  if (in_flight_.load(std::memory_order_relaxed) + producer.pending.size() <= cost_.per_wake_up())
+  // Only if so much is inside that a sleeper had something to do, were it of other keys.
+  if (in_flight_.load(std::memory_order_relaxed) + producer.pending.size() <= std::min(cost_.per_wake_up(), hot_key_backlog))
     return;
 
   const std::uint64_t time = std::max<std::uint64_t>(now(), 1);
