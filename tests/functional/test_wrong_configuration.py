@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from harness.environment import host_has_builtin
 from harness.messages import LINES, TCP_SOURCE, Stream, check_order, in_turn
 from harness.network import BackgroundSender, send_tcp
 
@@ -144,7 +145,7 @@ def in_a_block(workers, option=""):
 def test_error_in_a_block_of_the_user_is_located_there_and_where_the_block_is_used(syslog_ng, workers, option, wrong):
     """
     The file and line of the block, and the line and column in it, with the arguments filled in; then the file, line and
-    column of its use. Within a block the host counts two lines more.
+    column of its use. Older hosts name the block and count lines from there, two more than there are.
     """
     config = in_a_block(workers, option)
     checked = syslog_ng.check_syntax(config)
@@ -154,12 +155,17 @@ def test_error_in_a_block_of_the_user_is_located_there_and_where_the_block_is_us
         return 1 + (syslog_ng.head() + config).split(text)[0].count("\n")
 
     file = re.escape(str(syslog_ng.config_file))
-    block = rf"block log by_program\(\) at {file}:{line_of('block log by_program')}"
+    older = rf"block log by_program\(\) at {file}:{line_of('block log by_program')}"
     filled_in = f'            workers({workers}) worker-partition-key("$PROGRAM") {option}\n'
     column = filled_in.index(wrong) + 1
-    line = 3 + BLOCK[BLOCK.index("block log") : BLOCK.index("`workers`")].count("\n")
-    assert re.search(rf"^Error parsing parallelize\(\), .* in {block}:{line}:{column}-", checked.stdout, re.MULTILINE)
-    assert re.search(rf"^{line}-+> {re.escape(filled_in.rstrip())}", checked.stdout, re.MULTILINE), checked.stdout
+    line_in_block = BLOCK[BLOCK.index("block log") : BLOCK.index("`workers`")].count("\n")
+    if host_has_builtin():
+        line, where = line_of("            workers(`workers`)"), file
+    else:
+        line, where = 3 + line_in_block, older
+    assert re.search(rf"^Error parsing parallelize\(\), .* in {where}:{line}:{column}-", checked.stdout, re.MULTILINE), checked.stdout
+    shown = "            workers(" if host_has_builtin() else filled_in.rstrip()
+    assert re.search(rf"^{line}-+> {re.escape(shown)}", checked.stdout, re.MULTILINE), checked.stdout
     use = f"{line_of('        by_program(workers')}:9-"
     assert re.search(rf"^Included from {file}:{use}", checked.stdout, re.MULTILINE), checked.stdout
 
