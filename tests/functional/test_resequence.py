@@ -428,7 +428,8 @@ def test_one_slow_message_holds_up_what_comes_later_and_nothing_else(syslog_ng, 
     keys = [0] * 3 * window
     with hold.held():
         with BackgroundSender(syslog_ng.port, stream.chunks(keys)):
-            syslog_ng.wait_for(lambda: len(syslog_ng.lines("processed")) >= window - 1, "a full window")
+            # what its worker has collected before it in a slice of two milliseconds is still there
+            syslog_ng.wait_for(lambda: len(syslog_ng.lines("processed")) >= window - 200, "a full window")
             assert len(syslog_ng.lines("processed")) <= window + 100
             assert len(syslog_ng.lines()) <= 100
             hold.release()
