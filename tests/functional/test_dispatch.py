@@ -161,7 +161,7 @@ def test_slow_message_among_quick_ones_holds_no_other_key_up(syslog_ng, stream):
 def test_hot_key_has_one_worker_and_the_others_the_other(syslog_ng, stream):
     """Half of all messages have one key: the other worker does all the rest in the same time."""
     element = 'parallelize(workers(2) worker-partition-key("$PROGRAM") prefetch(10000))'
-    work = run_work(syslog_ng, stream, element, 1000, half_in_one(51, 1000))
+    work = run_work(syslog_ng, stream, element, 5000, half_in_one(51, 1000))
     busy = sum(item.end - item.begin for item in work)
     elapsed = max(item.end for item in work) - min(item.begin for item in work)
     assert busy / elapsed > 1.5
