@@ -1602,9 +1602,11 @@ Test(hot_key, is_not_reported_when_no_worker_is_idle)
   host.run_until_quiet();
 }
 
-Test(hot_key, is_not_reported_when_nothing_waits_for_it)
+// Each message is processed before the next one comes.
+static void
+a_hot_key_is_not_reported(const ParallelizeEngineOptions &options)
 {
-  FakeHost host(keyed(2));
+  FakeHost host(options);
   FakeSource &source = host.source();
   host.start_asleep();
   for (unsigned i = 0; i < 20'000; i++)
@@ -1615,37 +1617,21 @@ Test(hot_key, is_not_reported_when_nothing_waits_for_it)
   cr_assert(host.hot_keys.empty());
 
   host.come_to_rest();
+}
+
+Test(hot_key, is_not_reported_when_nothing_waits_for_it)
+{
+  a_hot_key_is_not_reported(keyed(2));
 }
 
 Test(hot_key, is_not_reported_when_there_is_one_worker)
 {
-  FakeHost host(keyed(1));
-  FakeSource &source = host.source();
-  host.start();
-  host.run_until_quiet();
-  for (unsigned i = 0; i < 20'000; i++)
-    {
-      source.send("hot");
-      host.run_until_quiet();
-    }
-  cr_assert(host.hot_keys.empty());
-
-  host.come_to_rest();
+  a_hot_key_is_not_reported(keyed(1));
 }
 
 Test(hot_key, is_not_reported_without_keys)
 {
-  FakeHost host(round_robin(2));
-  FakeSource &source = host.source();
-  host.start_asleep();
-  for (unsigned i = 0; i < 20'000; i++)
-    {
-      source.send("hot");
-      host.run_until_quiet();
-    }
-  cr_assert(host.hot_keys.empty());
-
-  host.come_to_rest();
+  a_hot_key_is_not_reported(round_robin(2));
 }
 
 /* ------------------------------------------------------------------------
