@@ -72,6 +72,16 @@ def test_its_version_is_that_of_the_sources_and_the_host(package):
     assert field("Version") == f"{sources}+syslogng{host}"
 
 
+def libraries(file):
+    return set(re.findall(r"^\s*(\S+\.so\S*) ", run("ldd", file), re.MULTILINE))
+
+
+def test_it_needs_no_library_that_the_daemon_does_not_load_anyway(package):
+    module = libraries(Path(host_module_directory(), "libparallelize.so"))
+    assert "libsyslog-ng" in " ".join(module)
+    assert module - libraries(SYSLOG_NG) == set()
+
+
 def test_the_installed_daemon_runs_a_configuration_with_it(package, tmp_path):
     stream = Stream()
     (tmp_path / "in").write_bytes(stream.take(in_turn(KEYS, MESSAGES)))
