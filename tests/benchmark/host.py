@@ -57,11 +57,10 @@ class Host:
         """How many messages a source may hand to a memory queue at once without losing any."""
         return 2**32 - 1 if self.has_builtin else 2**16 - 1
 
-    @property
-    def config_head(self):
-        """What a configuration begins with, so that parallelize() is this module's."""
+    def config_head(self, with_module):
+        """What a configuration begins with; with_module: so that parallelize() is this module's."""
         version = ".".join(self.version.split(".")[:2])
-        return f"@version: {version}\n" + ("@module parallelize\n" if self.has_builtin else "")
+        return f"@version: {version}\n" + ("@module parallelize\n" if with_module and self.has_builtin else "")
 
 
 class DaemonFailed(Exception):
@@ -72,13 +71,14 @@ class Daemon:
     """Runs from __enter__ to __exit__, from a fresh state; folder must have no other daemon.
 
     module_dirs come before the host's own module directory. cores: the CPUs it may
-    run on, None for all.
+    run on, None for all. with_module: parallelize() is this module's, also where the
+    host has one of its own.
     """
 
-    def __init__(self, host, folder, config, module_dirs=(), cores=None):
+    def __init__(self, host, folder, config, module_dirs=(), cores=None, with_module=True):
         self._host = host
         self._folder = pathlib.Path(folder)
-        self._config = config
+        self._config = host.config_head(with_module) + config
         self._module_path = ":".join([*map(str, module_dirs), host.module_dir])
         self._cores = cores
         self._process = None
@@ -88,7 +88,7 @@ class Daemon:
         for name in ("persist", "pid", "control"):
             (self._folder / name).unlink(missing_ok=True)
         config = self._folder / "syslog-ng.conf"
-        config.write_text(self._host.config_head + self._config)
+        config.write_text(self._config)
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [self._host.program, "--foreground", "--no-caps", "--stderr",

@@ -16,10 +16,10 @@ _FILTER = "  filter { %s };" % " and ".join(
     f'not match("{pattern}" value("MESSAGE"))'.replace("\\", "\\\\") for pattern in _PATTERNS)
 
 
-def parallelize(workers, keyed, word="parallelize"):
-    """The element as a log path takes it; word: or the host's own, builtin-parallelize."""
+def parallelize(workers, keyed):
+    """The element as a log path takes it, this module's and the host's own alike."""
     key = f' partition-key("{KEY_TEMPLATE}")' if keyed else ""
-    return f"{word}(partitions({workers}){key});"
+    return f"parallelize(partitions({workers}){key});"
 
 
 def _fetch_limit(number):

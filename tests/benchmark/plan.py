@@ -122,6 +122,13 @@ def select(patterns, path_names):
             if any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 
 
+def in_turn(variants, number):
+    """The order of a round: each comes first as often as the others, and as often before another as behind it."""
+    turn = number // 2 % len(variants)
+    order = [*variants[turn:], *variants[:turn]]
+    return order[::-1] if number % 2 else order
+
+
 def without_host_faults(rows, syslog_ng):
     """(rows that the host can run, the others)"""
     left_out = [row for row in rows
@@ -159,11 +166,11 @@ TARGETS = (
     Target("blocking/100", "seconds", 0.14, False, "seconds"),
     Target("*/*/*", "memory_ratio", 1.2, False, "peak memory against off"),
     Target("resequence/heavy/*/2", "of_without", 0.9, True, "speed against the same without resequence()"),
-    Target("heavy/round-robin/2", "of_builtin", 1.2, True, "speed against the built-in"),
-    Target("heavy/uniform/2", "of_builtin", 1.2, True, "speed against the built-in"),
-    Target("heavy/zipf/2", "of_builtin", 1.2, True, "speed against the built-in"),
-    Target("heavy/half/2", "of_builtin", 1.05, True, "speed against the built-in"),
+    *(Target(f"heavy/{distribution}/2{fetch}", "of_builtin", bound, True, "speed against the built-in")
+      for fetch in ("", *(f"/fetch-{limit}" for limit in FETCH_LIMITS))
+      for distribution, bound in (("round-robin", 1.2), ("uniform", 1.2), ("zipf", 1.2), ("half", 1.05))),
     Target("blocking/10", "of_builtin", 4.5, True, "speed against the built-in"),
     Target("latency/*", "p99_of_builtin", 1.0, False, "p99 latency against the built-in's"),
-    Target("*/*/*", "memory_of_builtin", 1.0, False, "peak memory against the built-in's"),
+    *(Target(rows, "memory_of_builtin", 1.0, False, "peak memory against the built-in's")
+      for rows in ("*/*/2", *(f"*/*/2/fetch-{limit}" for limit in FETCH_LIMITS), "blocking/*")),
 )

@@ -124,12 +124,18 @@ def blocking_figures(row, rounds):
     values = {
         "seconds": statistics.median(results["on"].seconds for results in rounds),
         "ideal_seconds": row.ideal_seconds,
+        "on_rate": statistics.median(results["on"].messages_per_second for results in rounds),
+        "on_cpu": statistics.median(results["on"].cpu_seconds for results in rounds),
         "on_peak": statistics.median(results["on"].peak_kib / 1024 for results in rounds),
         "foreign_load": statistics.median(results["on"].foreign_load for results in rounds),
     }
     if "builtin" in rounds[0]:
         values |= {
-            "builtin_seconds": statistics.median(results["builtin"].seconds for results in rounds),
+            "builtin_rate": statistics.median(results["builtin"].messages_per_second for results in rounds),
+            "builtin_cpu": statistics.median(results["builtin"].cpu_seconds for results in rounds),
+            "builtin_peak": statistics.median(results["builtin"].peak_kib / 1024 for results in rounds),
+            "memory_of_builtin": statistics.median(results["on"].peak_kib / results["builtin"].peak_kib
+                                                   for results in rounds),
             "of_builtin": statistics.median(results["builtin"].seconds / results["on"].seconds
                                             for results in rounds),
         }
@@ -149,7 +155,7 @@ CEILING_HEADER = ("row", "of limit", "min..max", "CPU")
 LATENCY_HEADER = ("row", "messages/s", "element", "p50 ms", "p99 ms", "p99.9 ms", "p99 ratio")
 RESEQUENCE_HEADER = ("row", "without/s", "with/s", "speed", "min..max", "CPU", "memory",
                      "p50 ms", "with", "p99 ms", "with")
-BLOCKING_HEADER = ("row", "seconds", "ideal", "on MiB", "built-in", "speed")
+BLOCKING_HEADER = ("row", "seconds", "ideal", "msg/s", "built-in", "CPU s", "built-in", "MiB", "built-in", "speed", "memory")
 
 
 def cells(name, values):
@@ -192,10 +198,12 @@ def resequence_cells(name, values):
 
 
 def blocking_cells(name, values):
-    builtin = ((f"{values['builtin_seconds']:.3f}", f"{values['of_builtin']:.2f}")
-               if "of_builtin" in values else ("", ""))
-    return (_marked(name, values), f"{values['seconds']:.3f}", f"{values['ideal_seconds']:.1f}",
-            f"{values['on_peak']:.1f}", *builtin)
+    def text(column, pattern):
+        return format(values[column], pattern) if column in values else ""
+
+    return (_marked(name, values), text("seconds", ".3f"), text("ideal_seconds", ".1f"),
+            text("on_rate", ",.0f"), text("builtin_rate", ",.0f"), text("on_cpu", ".2f"), text("builtin_cpu", ".2f"),
+            text("on_peak", ".1f"), text("builtin_peak", ".1f"), text("of_builtin", ".2f"), text("memory_of_builtin", ".2f"))
 
 
 def _range_text(bounds):

@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextlib
+import copy
 import dataclasses
 import os
 import pathlib
@@ -90,7 +91,14 @@ class Bench:
         self._folder = pathlib.Path(folder)
         self._module_dirs = module_dirs
         self._cores = cores
+        self._with_module = True
         self._inputs = {}
+
+    def without_module(self):
+        """The same, in which parallelize() is the host's own or unknown, and the module is not loaded."""
+        bench = copy.copy(self)
+        bench._with_module = False
+        return bench
 
     def _input_of(self, traffic):
         if traffic not in self._inputs:
@@ -100,7 +108,7 @@ class Bench:
         return self._inputs[traffic]
 
     def _daemon(self, config):
-        return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores)
+        return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores, self._with_module)
 
     def file_to_file(self, traffic, element, order, filters, fetch_limit=None, work=""):
         """A file with all messages appears, and the daemon copies them through the path.

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which rows the benchmark measures, and whether its check of one key's messages finds what it should."""
+"""
+Which rows the benchmark measures, in which order, and whether its check of one key's messages finds what it should.
+"""
 
 import importlib.util
+import itertools
 import sys
 
 import pytest
@@ -36,6 +39,12 @@ def test_one_key_is_measured_when_asked_for():
 
 def test_quick_rows():
     assert {"heavy/round-robin/2", "heavy/uniform/2", "heavy/zipf/2", "heavy/half/2"} < {*names(plan.QUICK)}
+
+
+@pytest.mark.parametrize("variants", [("off", "on"), ("off", "builtin", "on")])
+def test_rounds_come_in_every_order(variants):
+    orders = sorted(itertools.permutations(variants))
+    assert sorted({tuple(plan.in_turn([*variants], number)) for number in range(6)}) == orders
 
 
 @pytest.mark.parametrize("distribution, share", [("uniform", 0.001), ("half", 0.5), ("one", 1)])
