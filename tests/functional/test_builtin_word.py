@@ -71,6 +71,40 @@ def test_without_the_line_our_options_are_unknown(syslog_ng):
     assert syslog_ng.check_syntax("log { parallelize(prefetch(100)); };").returncode == 0
 
 
+# What the host's own takes, on the hosts that have one: the table in the README.
+OPTIONS = {
+    "partitions(2)": ("4.8.", "4.12."),
+    'partitions(2) partition-key("$HOST")': ("4.8.", "4.12."),
+    "workers(2)": ("4.12.",),
+    'partitions(2) worker-partition-key("$HOST")': ("4.12.",),
+    "partitions(2) batch-size(100)": ("4.12.",),
+    "partitions(2) log-fetch-limit(1000)": (),
+}
+
+
+@NEEDS_A_BUILTIN
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_of_the_hosts_own(syslog_ng, options):
+    known = environment.host_version().startswith(OPTIONS[options])
+
+    def accepted(module_line, word):
+        syslog_ng.module_line = module_line
+        return syslog_ng.check_syntax(f"log {{ {word}({options}); }};").returncode == 0
+
+    assert accepted(False, "parallelize") == known
+    assert accepted(True, "builtin-parallelize") == known
+    assert accepted(True, "parallelize")
+
+
+@NEEDS_A_BUILTIN
+def test_level_of_the_message_that_tells_whose_it_is(syslog_ng):
+    syslog_ng.module_line = True
+    internal = 'log { source { internal(); }; destination { file("`dir`/internal" template("$LEVEL $MSG\\n")); }; };\n'
+    syslog_ng.start(CONFIG + internal, arguments=())
+    told = re.compile(f"info {IS_OURS}")
+    syslog_ng.wait_for(lambda: any(map(told.match, syslog_ng.lines("internal"))), lambda: f"it in {syslog_ng.lines('internal')}")
+
+
 IS_OFF = r"WARNING: parallelize\(\) is off, since it stands behind builtin-parallelize\(\)"
 
 # Paths, and how many of their elements of ours may do something: behind the host's own, none may.
@@ -132,6 +166,13 @@ def test_line_that_is_repeated(syslog_ng):
 @NEEDS_A_BUILTIN
 def test_line_counts_from_where_it_stands(syslog_ng):
     start(syslog_ng, False, TCP_SOURCE + LINES + PATH + "@module parallelize\n" + PATH)
+    assert len(syslog_ng.logged(STARTED)) == 1
+
+
+@NEEDS_A_BUILTIN
+def test_line_in_an_included_file(syslog_ng):
+    syslog_ng.path("included.conf").write_text("@module parallelize\n")
+    start(syslog_ng, False, TCP_SOURCE + LINES + PATH + '@include "`dir`/included.conf"\n' + PATH)
     assert len(syslog_ng.logged(STARTED)) == 1
 
 

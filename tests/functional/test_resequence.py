@@ -401,11 +401,67 @@ def test_messages_of_another_source_pass(syslog_ng):
     assert syslog_ng.wait_for_lines(101)[100] == "held 0"
 
 
+@pytest.mark.asan
+def test_messages_that_have_come_by_the_outer_one(syslog_ng):
+    """Whatever their threads were in the middle of: they have no ticket of it, and keep their own order."""
+    streams = [Stream(prefix) for prefix in ("in", "by")]
+    syslog_ng.start(BASE + path("""
+        junction {
+            channel { filter { program("in.*") }; parallelize(workers(2) prefetch(1)); filter(f_random); };
+            channel { filter { program("by.*") }; };
+        };
+        parallelize(workers(2) prefetch(1));
+        filter(f_random);
+        resequence();
+        resequence();
+    """))
+    with ExitStack() as senders:
+        for stream in streams:
+            senders.enter_context(BackgroundSender(syslog_ng.port, stream.chunks([0] * COUNT)))
+    check_order(syslog_ng.wait_for_lines(2 * COUNT), sum((stream.sent for stream in streams), start=Counter()))
+
+
+def test_what_is_behind_does_not_change_what_other_branches_hold(syslog_ng, stream):
+    """The branch beside writes its copy long after the one that waited has been changed."""
+    server = LineServer(syslog_ng.port2)
+    keys = in_turn(10, 5000)
+    syslog_ng.start(BASE + """
+    log {
+        source(s_tcp);
+        parallelize(workers(3) prefetch(1000));
+        filter(f_random);
+        log {
+            resequence();
+            rewrite { set("changed" value("MESSAGE")); };
+            destination(d_lines);
+        };
+        log { destination { network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\n") log-fifo-size(100000)); }; };
+        flags(flow-control);
+    };
+    """)
+    with BackgroundSender(syslog_ng.port, stream.chunks(keys)):
+        pass
+    check_same(syslog_ng.wait_for_lines(len(keys)), [f"k{key} changed" for key in keys])
+    server.read()
+    syslog_ng.wait_for(lambda: server.line_count() >= len(keys), "all messages")
+    assert sorted(server.lines()) == sorted(expected(keys))
+    server.close()
+
+
 # 3. Bounded
 
 
+# Worth a hand-over, and the source's thread does not help: it may not be the one to be held.
+UNHELPED = "parallelize(workers(3) prefetch(100000));"
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [UNHELPED, UNHELPED + " parallelize(workers(0)); resequence();"],
+    ids=["one", "behind an inner one that is off"],
+)
 @pytest.mark.asan
-def test_one_slow_message_holds_up_what_comes_later_and_nothing_else(syslog_ng, stream):
+def test_one_slow_message_holds_up_what_comes_later_and_nothing_else(syslog_ng, stream, elements):
     """Workers go on until the window is full: what waits is processed already when the slow one gets on."""
     hold = Hold(syslog_ng.path("hold"))
     window = 5_000
@@ -416,8 +472,7 @@ def test_one_slow_message_holds_up_what_comes_later_and_nothing_else(syslog_ng, 
     filter f_hold {{ "$(if ('$MSG' eq '100') $(test-hold `dir`/hold) '')$(test-burn 20)" eq "" }};
     log {{
         source(s_small);
-        # Worth a hand-over, and the source's thread does not help: it may not be the one to be held.
-        parallelize(workers(3) prefetch(100000));
+        {elements}
         filter(f_hold);
         destination {{ file("`dir`/processed" template("$PROGRAM $MSG\\n")); }};
         resequence();
@@ -440,11 +495,11 @@ def test_a_slow_message_in_front_of_the_inner_one_of_two(syslog_ng, stream):
     """It has no ticket of the inner one yet, and its worker keeps nothing that others need."""
     hold = Hold(syslog_ng.path("hold"))
     syslog_ng.start(BASE + path("""
-        parallelize(workers(3) prefetch(100000));   # the source's thread does not help: it may not be the one to be held
+        UNHELPED
         filter { "$(if ('$MSG' eq '3000') $(test-hold `dir`/hold) '')$(test-burn 20)" eq "" };
         parallelize(workers(2));
         resequence();
-    """))
+    """.replace("UNHELPED", UNHELPED)))
     keys = [0] * 20_000
     with hold.held():
         with BackgroundSender(syslog_ng.port, stream.chunks(keys)):

@@ -161,3 +161,30 @@ def test_reload_with_live_memory_queues(syslog_ng, before, after):
     check_order(server.lines(), sent)
     check_order(syslog_ng.wait_for_lines(sent.total(), "plain"), sent)
     server.close()
+
+
+# Of no interface: the daemon cannot listen there.
+FAILING = """
+log { source { network(ip("192.0.2.1") port(`port2`)); }; destination { file("`dir`/none"); }; };
+"""
+SIXTEEN_STOPPED = r"parallelize\(\) stopped; processed_by_workers='0( 0){15}'"
+FREED_IS_GARBAGE = {"MALLOC_PERTURB_": "165"}
+
+
+def test_workers_of_a_configuration_that_fails(syslog_ng):
+    """They have been created when something else cannot be initialized, and end before what they use is freed."""
+    syslog_ng.launch(SOURCE + parallel(16) + FAILING, variables=FREED_IS_GARBAGE)
+    assert syslog_ng.wait_for_exit() > 0
+    assert syslog_ng.logged("Error binding socket"), syslog_ng.log()
+    assert syslog_ng.logged(SIXTEEN_STOPPED), syslog_ng.log()
+
+    syslog_ng.start(SOURCE + PLAIN + parallel(2), variables=FREED_IS_GARBAGE)
+    threads = len(syslog_ng.thread_names())
+    for reverts in range(1, 11):
+        syslog_ng.reload(SOURCE + PLAIN + parallel(16) + FAILING)
+        syslog_ng.wait_for(lambda: len(syslog_ng.logged("reverting to old config")) == reverts, "the old configuration")
+        assert len(syslog_ng.logged(SIXTEEN_STOPPED)) == reverts
+    assert len(syslog_ng.thread_names()) <= threads
+    sent = send_on_many_connections(syslog_ng.port, 500)
+    for name in ("plain", "parallel"):
+        check_order(syslog_ng.wait_for_lines(sent.total(), name), sent)

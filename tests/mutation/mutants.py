@@ -48,7 +48,7 @@ MUTANTS = [
   callbacks_.publish(user_data_, runner.on);
   if (requeued_early && in_flight_.fetch_sub(std::exchange(runner.done, 0)))
     return true;
-""", UNIT),
+""", UNIT + ("torture load 8",)),
     Mutant("release a strand without looking again", STRAND, """\
     return !rest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
                                                     std::memory_order_relaxed);
@@ -76,7 +76,8 @@ MUTANTS = [
            "wake_locked(tasks - std::min<std::size_t>(tasks, 1), sleepers), (void) on", UNIT),
     # Not here: the look at nobody_is_alive() in help(). It takes three threads, each stopped between two steps where it
     # calls nothing of ours: only the model shows it, MISTAKE_HELPER_OUTLIVES_WORKERS.
-    Mutant("end with messages inside", ENGINE, " && in_flight_.load() == 0)\n    {\n      alive_--;", ")\n    {\n      alive_--;", UNIT),
+    Mutant("end with messages inside", ENGINE, " && in_flight_.load() == 0)\n    {\n      alive_--;", ")\n    {\n      alive_--;",
+           UNIT + ("torture reload-storm 8",)),
     Mutant("end while a producer is open", ENGINE, "stopping_.load() && open_.load() == 0 && ", "stopping_.load() && ", UNIT),
     Mutant("the last producer ends silently", ENGINE, "if (open_.fetch_sub(1) == 1 && stopping_.load())",
            "if (open_.fetch_sub(1) == 0 && stopping_.load())", UNIT),
@@ -84,6 +85,12 @@ MUTANTS = [
            "thief.loot.move_front(thief.loot.size() / 2, thief.group)", UNIT),
     Mutant("take one task too few off the run queue", ENGINE, "    task = run_queue_.pop_front();\n    const bool hot",
            "    task = run_queue_.front();\n    const bool hot", UNIT),
+    Mutant("a thief leaves the last task of a group", ENGINE, "victim.group.move_front((victim.group.size() + 1) / 2, thief.loot);",
+           "victim.group.move_front(victim.group.size() / 2, thief.loot);", UNIT),
+    Mutant("a group takes a task more than its share", ENGINE, "run_queue_.move_front(std::min(share, max_group) - 1, worker.group);",
+           "run_queue_.move_front(std::min(share, max_group), worker.group);", UNIT),
+    Mutant("leave a strand that runs to thieves", ENGINE, "  task = worker.group.pop_front();\n",
+           "  task = worker.group.front();\n  if (worker.group.size() > 1 || !task.strand)\n    worker.group.pop_front();\n", UNIT),
     Mutant("hold a strand without handing over what came before", ENGINE, """\
   hand_over(producer);
   in_flight_.fetch_add(1);
@@ -140,7 +147,8 @@ MUTANTS = [
     std::lock_guard lock(mutex_);
     (void) events;
     entry_of(ticket)""", RESEQUENCED),
-    Mutant("pass while others wait in the outlet", SEQUENCER, "      return strand.quiet();", "      return true;", RESEQUENCED),
+    Mutant("pass while others wait in the outlet", SEQUENCER, "      return strand.quiet();", "      return true;",
+           RESEQUENCED + ("torture load 16",)),
     Mutant("pass before an earlier copy", SEQUENCER, "    if (anything_parked_at_head())\n      return false;\n", "", RESEQUENCED),
     Mutant("copies in the opposite order", SEQUENCER, """\
     while (*end)
@@ -186,17 +194,22 @@ MUTANTS = [
            "path_options->flow_control_requested = !!(self->flags & MESSAGE_FLOW_CONTROL_REQUESTED);", "",
            ("functional test_log_path_flags.py", "functional test_messages.py", "functional test_flow_control.py")),
     Mutant("do not publish", PIPE, "  if (host_compat_thread_has_batches())\n    main_loop_worker_invoke_batch_callbacks();",
-           "  (void) s;", ("functional test_dispatch.py",)),
+           "  (void) s;", ("functional test_dispatch.py", "torture load 8")),
     Mutant("close the batch before the destination's queue is published", COMPAT,
            "  iv_list_del(&callback->list);\n  iv_list_add_tail(&callback->list, list);", "  (void) list;",
-           ("functional test_resequence.py", "functional test_reload.py", "torture load 16", "torture reload-storm 16")),
+           ("functional test_several_in_one_path.py",)),
     Mutant("give up a batch in the middle of a message", PIPE, "  if (batch->forwarding)\n", "  if (FALSE)\n",
            ("functional test_several_in_one_path.py", "torture change 16")),
     Mutant("give up keys before an inner element has its messages", PIPE,
            "    parallelize_producer_flush(other->producer);", "    (void) other;",
-           ("functional test_several_in_one_path.py", "torture change 16")),
+           ("functional test_several_in_one_path.py",)),
+    Mutant("ask what a parser has made for its source", PIPE, "  if (path_options->ack_needed && !running)\n",
+           "  if (!running)\n", ("functional test_source_is_gone.py",)),
+    Mutant("ask for the source of a message that another thread has read", PIPE,
+           "  if (path_options->ack_needed && !running)\n", "  if (path_options->ack_needed)\n",
+           ("functional test_source_is_gone.py",)),
     Mutant("do not wait for the workers", WORKER, "  for (guint i = 0; i < self->count; i++)\n    _join(&self->items[i]);", "",
-           ("functional test_reload.py",)),
+           ("functional test_worker_threads.py",)),
     Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
            ("functional test_stop.py",)),
     Mutant("do not come back after the quantum", WORKER, "        iv_task_register(&self->run_again);", "        {}",

@@ -75,6 +75,8 @@ private:
       case 0:
         if (dice_.one_in(5))
           start_or_stop();
+        else if (dice_.one_in(10))
+          host_.wake_for_what_waits();
         break;
       case 1:
       case 2:
@@ -124,7 +126,7 @@ private:
       return;
     if (dice_.one_in(4))
       {
-        source.end_batch();
+        dice_.one_in(4) ? source.flush() : source.end_batch();
         return;
       }
     for (unsigned i = dice_.one_of({1u, 1u, 5u, 50u}); i; i--)

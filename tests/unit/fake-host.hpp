@@ -106,6 +106,9 @@ public:
       send(key);
   }
 
+  // Hand over what is collected, in the middle of the batch.
+  void flush();
+
   // Publish and close, as at the end of a thread's batch.
   void end_batch();
 
@@ -126,6 +129,7 @@ private:
   const unsigned flags_;
   ParallelizeProducer *producer_ = nullptr;
   bool forwards_itself_ = false;
+  unsigned came_ = 0;           // messages of the batch
 };
 
 // Holds the engine to its contract at every callback.  Threads run one inside
@@ -165,6 +169,9 @@ public:
     sources_.push_back(std::make_unique<FakeSource>(*this, sources_.size(), flags));
     return *sources_.back();
   }
+
+  // The main thread has its look.
+  void wake_for_what_waits() { parallelize_engine_wake_for_what_waits(engine_); }
 
   /* --- the threads of the workers --- */
 
@@ -593,6 +600,7 @@ FakeSource::send(const std::string &key, const Route &route)
     {
       if (!producer_)
         producer_ = parallelize_producer_open(host_.engine_, flags_);
+      came_++;
       switch (parallelize_producer_accept(producer_))
         {
         case PARALLELIZE_ACCEPT_ENQUEUE:
@@ -654,7 +662,17 @@ FakeSource::close()
   if (!producer_)
     return;
   forwards_itself_ = false;
+  const unsigned came = std::exchange(came_, 0);
+  parallelize_producer_report_window(producer_, 100, came < 100 ? 100 - came : 0, came);
   parallelize_producer_close(std::exchange(producer_, nullptr));
+}
+
+inline void
+FakeSource::flush()
+{
+  FakeHost::Running as(host_, *this);
+  if (producer_)
+    parallelize_producer_flush(producer_);
 }
 
 inline void

@@ -71,6 +71,7 @@ struct Traffic
   unsigned hot_percent = 0;     // share of one key
   std::vector<std::uint64_t> costs;
   bool pauses = false;          // all sources wait now and then until the engine is empty
+  bool looks = false;           // another thread wakes workers for what waits, all the time: what nobody woke stays unseen
   std::vector<unsigned> sources = {ordinary, ordinary, 0};      // flags of each
   std::uint64_t seed = 0;
 };
@@ -345,6 +346,8 @@ private:
         cr_assert_geq(counters.entered, last.entered);
         cr_assert_geq(counters.processed, last.processed);
         last = counters;
+        if (traffic_.looks)
+          parallelize_engine_wake_for_what_waits(engine_);
         std::this_thread::yield();
       }
     while (!finished_);
@@ -376,6 +379,8 @@ private:
             until_end_of_batch = random() % 200;
           }
         send(message);
+        if (here.producer && random() % 200 == 0)
+          parallelize_producer_flush(here.producer);
         if (++done % messages_per_tick)
           continue;
         progress_.happened();
@@ -486,8 +491,10 @@ private:
   void
   close()
   {
-    if (here.producer)
-      parallelize_producer_close(std::exchange(here.producer, nullptr));
+    if (!here.producer)
+      return;
+    parallelize_producer_report_window(here.producer, 100, 10, 90);
+    parallelize_producer_close(std::exchange(here.producer, nullptr));
   }
 
   /* --- any thread --- */
@@ -662,6 +669,7 @@ random_traffic(Dice &dice)
     .hot_percent = dice.one_of({0u, 20u, 50u, 90u, 100u}),
     .costs = {},
     .pauses = dice.one_in(2),
+    .looks = dice.one_in(2),
     .sources = {},
     .seed = dice.any(),
   };

@@ -8,14 +8,24 @@
  *   $(test-work MICROSECONDS)  sleeps; expands to "THREAD BEGIN END", times in nanoseconds
  *   $(test-hold FILE)          adds a line to FILE and blocks while FILE exists; goes on at once if it does not
  *   $(test-meet COUNT)         blocks until COUNT threads are inside at the same time; expands to how many were
+ *   $(test-slow-publish MICROSECONDS)
+ *       the next time that this thread, one of the daemon's I/O threads, publishes what it has collected, it sleeps in
+ *       between: after what has been announced to the thread later than this, before what has been announced earlier
+ *   $(test-slow-publish-last MICROSECONDS)
+ *       the same, after all that has been announced so far
+ *
+ * The module's threads take no notice of the last two.
  */
 
 #include "template/simple-function.h"
+#include "mainloop-worker.h"
 #include "plugin.h"
 #include "plugin-types.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -147,6 +157,73 @@ tf_test_meet(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMe
 
 TEMPLATE_FUNCTION_SIMPLE(tf_test_meet);
 
+static __thread struct
+{
+  WorkerBatchCallback callback;
+  gulong microseconds;
+  gboolean registered;
+} slow_publish;
+
+static gpointer
+_publish_slowly(gpointer user_data)
+{
+  slow_publish.registered = FALSE;
+  g_usleep(slow_publish.microseconds);
+  return NULL;
+}
+
+static void
+_move_to_the_end(WorkerBatchCallback *callback)
+{
+  struct iv_list_head *list = callback->list.prev;  /* new ones come first */
+
+  iv_list_del(&callback->list);
+  iv_list_add_tail(&callback->list, list);
+}
+
+static gboolean
+_is_the_modules_thread(void)
+{
+  gchar name[16] = "";
+
+  prctl(PR_GET_NAME, name);
+  return strncmp(name, "parallelize/", strlen("parallelize/")) == 0;
+}
+
+static void
+_slow_publish(const gchar *microseconds, gboolean last)
+{
+  if (slow_publish.registered || _is_the_modules_thread())
+    return;
+  slow_publish.registered = TRUE;
+  slow_publish.microseconds = strtoul(microseconds, NULL, 10);
+  worker_batch_callback_init(&slow_publish.callback);
+  slow_publish.callback.func = _publish_slowly;
+  main_loop_worker_register_batch_callback(&slow_publish.callback);
+  if (last)
+    _move_to_the_end(&slow_publish.callback);
+}
+
+static void
+tf_test_slow_publish(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc > 0)
+    _slow_publish(argv[0]->str, FALSE);
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_slow_publish);
+
+static void
+tf_test_slow_publish_last(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc > 0)
+    _slow_publish(argv[0]->str, TRUE);
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_slow_publish_last);
+
 static Plugin testblock_plugins[] =
 {
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn, "test-burn"),
@@ -154,6 +231,8 @@ static Plugin testblock_plugins[] =
   TEMPLATE_FUNCTION_PLUGIN(tf_test_work, "test-work"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_hold, "test-hold"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_meet, "test-meet"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_slow_publish, "test-slow-publish"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_slow_publish_last, "test-slow-publish-last"),
 };
 
 gboolean
