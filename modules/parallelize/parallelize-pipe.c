@@ -436,11 +436,19 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 
   parallelize_message_pack(&message, msg, path_options, parallelize_ticket_hold(parallelize_ticket_current()));
 
+  /* what the host logs on behalf of its own messages must not go round for ever: it looks at the context */
+  LogMessage *context = msg->flags & LF_INTERNAL ? log_msg_ref(msg) : NULL;
+
   scratch_buffers_mark(&mark);
   key = _expand_key(self, msg, &key_length);
   /* may run other messages, and with that this thread's batch callbacks, which free the batch */
   result = parallelize_producer_enqueue(producer, &message, key, key_length);
   scratch_buffers_reclaim_marked(mark);
+  if (context)
+    {
+      msg_set_context(context);
+      log_msg_unref(context);
+    }
 
   if (result == PARALLELIZE_ENQUEUE_FORWARD)
     _forward_directly(self, batch, _take_back(&message), path_options);

@@ -20,6 +20,7 @@ typedef struct _ParallelizeWorker
   GThread *thread;              /* NULL: never started, or joined */
   gboolean ready;               /* under ParallelizeWorkers::lock */
   gboolean has_id;
+  gboolean counted;             /* main thread: among the host's jobs */
 
   /* the worker's thread */
   struct iv_event woken;        /* posted by any thread */
@@ -127,7 +128,9 @@ _join(ParallelizeWorker *self)
   g_thread_join(self->thread);
   self->thread = NULL;
   iv_event_unregister(&self->ended);
-  main_loop_worker_job_complete();
+  if (self->counted)
+    main_loop_worker_job_complete();
+  self->counted = FALSE;
 }
 
 static void
@@ -191,14 +194,28 @@ _create(ParallelizeWorker *self, GError **error)
   self->ended.cookie = self;
   self->ended.handler = _ended;
   iv_event_register(&self->ended);
-  main_loop_worker_job_start();
   _wait_until_ready(self);
   return TRUE;
+}
+
+/* Not before the configuration is up: when it is refused, the host is in the
+ * middle of a reload, takes the end of the last job for the end of all that it
+ * waits for, and lets the next reload in while threads run. */
+static void
+_count_as_jobs(ParallelizeWorkers *self)
+{
+  for (guint i = 0; i < self->count; i++)
+    if (self->items[i].thread)
+      {
+        main_loop_worker_job_start();
+        self->items[i].counted = TRUE;
+      }
 }
 
 static void
 _run_first_time(ParallelizeWorkers *self)
 {
+  parallelize_engine_start(self->engine);
   for (guint i = 0; i < self->count; i++)
     {
       if (self->items[i].thread)
@@ -247,8 +264,8 @@ void
 parallelize_workers_start(ParallelizeWorkers *self)
 {
   self->started = TRUE;
+  _count_as_jobs(self);
   _expect_exit_request(self);
-  parallelize_engine_start(self->engine);
   _run_first_time(self);
 }
 
@@ -257,7 +274,7 @@ parallelize_workers_free(ParallelizeWorkers *self)
 {
   /* threads end by running a stopped engine */
   if (!self->started)
-    parallelize_workers_start(self);
+    _run_first_time(self);
   if (self->exit_request)
     self->exit_request->workers = NULL;
   parallelize_engine_stop(self->engine);

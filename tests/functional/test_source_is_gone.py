@@ -75,8 +75,8 @@ def test_connection_is_closed_before_the_batch_of_another(syslog_ng):
             assert syslog_ng.wait_for_lines(1) == ["between 0"]
             syslog_ng.wait_for(lambda: syslog_ng.logged("connection closed"), "a closed connection")
         syslog_ng.wait_for_lines(2 + HELPERS)
-    assert syslog_ng.element("outer")["windows"]["last_size"] > 0
-    assert syslog_ng.element("inner")["windows"]["last_size"] == 0
+    assert syslog_ng.element("outer")["counters"]["windows"]["last_size"] > 0
+    assert syslog_ng.element("inner")["counters"]["windows"]["last_size"] == 0
 
 
 def send(connection, program, count=1):

@@ -20,6 +20,7 @@ public:
   EngineModel(Dice &dice, const std::string &context) : dice_(dice), host_(random_options(dice))
   {
     host_.context = context;
+    host_.reports_windows = true;
     keys_ = dice_.one_of({1u, 2u, 8u, 60u});
     usual_cost_ = dice_.one_of({100u, 500u, 5'000u, 50'000u, 500'000u});
     interleave_one_in_ = dice_.one_of({2u, 4u, 10u, 40u});

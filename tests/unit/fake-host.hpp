@@ -376,6 +376,7 @@ public:
   std::uint64_t cost = 50'000;                          // of the messages that are sent from now on
   std::uint64_t cost_behind_outlets = 1'000;
   std::uint64_t elapsed = 0;                            // nanoseconds on top of what messages take
+  bool reports_windows = false;                         // of the sources
   std::string context;                                  // what a complaint starts with
   std::vector<std::string> hot_keys;                    // as reported
   std::function<void(const FakeMessage &)> on_forward;  // inside forward()
@@ -663,7 +664,8 @@ FakeSource::close()
     return;
   forwards_itself_ = false;
   const unsigned came = std::exchange(came_, 0);
-  parallelize_producer_report_window(producer_, 100, came < 100 ? 100 - came : 0, came);
+  if (host_.reports_windows)
+    parallelize_producer_report_window(producer_, 100, came < 100 ? 100 - came : 0, came);
   parallelize_producer_close(std::exchange(producer_, nullptr));
 }
 

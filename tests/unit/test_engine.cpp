@@ -1627,10 +1627,9 @@ Test(hot_key, is_not_reported_when_there_is_one_worker)
       options.prefetch = 1;
       FakeHost host(options);
       FakeSource &source = host.source();
-      FakeSource &other = host.source();
+      FakeSource &other = host.source(0);       // hands over each message
       host.start_asleep();
       other.send("cold", 10);
-      other.end_batch();
       while_forwarding(host, "hot", [&]
       {
         for (unsigned i = 0; i < 20'000; i++)
