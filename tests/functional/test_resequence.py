@@ -421,33 +421,6 @@ def test_messages_that_have_come_by_the_outer_one(syslog_ng):
     check_order(syslog_ng.wait_for_lines(2 * COUNT), sum((stream.sent for stream in streams), start=Counter()))
 
 
-def test_what_is_behind_does_not_change_what_other_branches_hold(syslog_ng, stream):
-    """The branch beside writes its copy long after the one that waited has been changed."""
-    server = LineServer(syslog_ng.port2)
-    keys = in_turn(10, 5000)
-    syslog_ng.start(BASE + """
-    log {
-        source(s_tcp);
-        parallelize(workers(3) prefetch(1000));
-        filter(f_random);
-        log {
-            resequence();
-            rewrite { set("changed" value("MESSAGE")); };
-            destination(d_lines);
-        };
-        log { destination { network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\n") log-fifo-size(100000)); }; };
-        flags(flow-control);
-    };
-    """)
-    with BackgroundSender(syslog_ng.port, stream.chunks(keys)):
-        pass
-    check_same(syslog_ng.wait_for_lines(len(keys)), [f"k{key} changed" for key in keys])
-    server.read()
-    syslog_ng.wait_for(lambda: server.line_count() >= len(keys), "all messages")
-    assert sorted(server.lines()) == sorted(expected(keys))
-    server.close()
-
-
 # 3. Bounded
 
 
@@ -601,6 +574,28 @@ def test_in_branches_of_one_parallelize(syslog_ng, stream):
         expected(keys, lambda key, _: key > "k4"),
     )
     check_same(syslog_ng.wait_for_lines(len(low), "low"), low)
+
+
+@pytest.mark.asan
+def test_each_branch_has_one(syslog_ng, stream):
+    """The same message waits in all of them, and may leave them on different threads at the same time."""
+    keys = in_turn(10, 3 * COUNT)
+    names = ("out", "second", "third", "fourth")
+    branches = "".join(
+        f"""log {{
+            resequence();
+            destination {{ file("`dir`/{name}" template("$PROGRAM $MSG\\n")); }};
+        }};"""
+        for name in names
+    )
+    run(
+        syslog_ng,
+        stream,
+        f"log {{ source(s_tcp); parallelize(workers(4)); filter {{ '$(test-burn 3)' eq '' }}; {branches} flags(flow-control); }};",
+        keys,
+    )
+    for name in names:
+        check_same(syslog_ng.wait_for_lines(len(keys), name), expected(keys))
 
 
 @pytest.mark.asan

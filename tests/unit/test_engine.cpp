@@ -540,6 +540,19 @@ Test(splitting, is_even_without_keys)
   host.check_all_published();
 }
 
+// The one that it runs is one of them.
+Test(splitting, a_worker_takes_half_of_a_fair_share)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.start();
+  send_one_each(source, 36);
+  source.end_batch();
+  while_forwarding(host, "a", [&] { cr_assert_eq(host.worker_counters(0).waiting, 36 / 4 - 1); });
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
 Test(stealing, from_a_worker_that_is_inside_a_slow_message)
 {
   FakeHost host(keyed(2));
