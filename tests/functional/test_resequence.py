@@ -580,7 +580,7 @@ def test_in_branches_of_one_parallelize(syslog_ng, stream):
 def test_each_branch_has_one(syslog_ng, stream):
     """The same message waits in all of them, and may leave them on different threads at the same time."""
     keys = in_turn(10, 3 * COUNT)
-    names = ("out", "second", "third", "fourth")
+    names = ("out", *(f"branch{number}" for number in range(7)))
     branches = "".join(
         f"""log {{
             resequence();
