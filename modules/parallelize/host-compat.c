@@ -426,6 +426,16 @@ host_compat_get_source_window(LogMessage *msg)
 }
 
 /************************************************************************
+ * What the daemon says
+ ************************************************************************/
+
+void
+host_compat_when_running(ApplicationHookFunc func, gpointer user_data)
+{
+  register_application_hook(AH_RUNNING, func, user_data, AHM_RUN_ONCE);
+}
+
+/************************************************************************
  * Stats
  ************************************************************************/
 

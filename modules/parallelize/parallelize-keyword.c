@@ -11,6 +11,7 @@
 #include "parallelize-keyword.h"
 #include "apphook.h"
 #include "cfg-parser.h"
+#include "host-compat.h"
 #include "messages.h"
 
 #include <string.h>
@@ -65,12 +66,18 @@ parallelize_keyword_give_back(void)
   owner = HOST;
 }
 
+static void
+_report_owner(gint type, gpointer user_data)
+{
+  msg_info(owner_messages[GPOINTER_TO_INT(user_data)]);
+}
+
 /* A configuration has been read, and is about to be initialized. */
 static void
 _config_read(gint type, gpointer user_data)
 {
   if (owner != reported_owner)
-    msg_info(owner_messages[owner]);
+    host_compat_when_running(_report_owner, GINT_TO_POINTER(owner));
   reported_owner = owner;
   parallelize_keyword_give_back();
 }

@@ -605,16 +605,10 @@ _pre_config_init(LogPipe *s)
   return TRUE;
 }
 
-static gboolean
-_post_config_init(LogPipe *s)
+static void
+_report_start(gint type, gpointer s)
 {
-  ParallelizePipe *self = (ParallelizePipe *) s;
-
-  if (!self->worker_count)
-    return TRUE;
-  parallelize_workers_start(self->workers);
-  self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
-                                          self->options->partition_key, _hot_key_hint(self));
+  ParallelizePipe *self = s;
 
   msg_notice("parallelize() started",
              evt_tag_int("workers", self->worker_count),
@@ -627,6 +621,19 @@ _post_config_init(LogPipe *s)
                evt_tag_str("reason", host_compat_explain_missing_place()),
                _tag_id(self),
                _tag_location(self));
+}
+
+static gboolean
+_post_config_init(LogPipe *s)
+{
+  ParallelizePipe *self = (ParallelizePipe *) s;
+
+  if (!self->worker_count)
+    return TRUE;
+  parallelize_workers_start(self->workers);
+  self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
+                                          self->options->partition_key, _hot_key_hint(self));
+  host_compat_when_running(_report_start, self);
   return TRUE;
 }
 
