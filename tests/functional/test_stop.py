@@ -164,7 +164,9 @@ def check_arrives(daemon, stream):
 # Two destinations, and a file source that goes on behind what both have acknowledged: with what the documents recommend
 # for that nothing is lost.
 
-TWO_DESTINATIONS = FILE_SOURCE + """
+# While the file destination is held, so is one of the daemon's I/O threads, and whichever other job the pool has given to
+# it: nothing may come there before all has been read and what is to be delivered has been.
+TWO_DESTINATIONS = FILE_SOURCE.replace("log-iw-size", "log-fetch-limit(1000) log-iw-size") + """
 rewrite r_hold {
     set("$(test-hold `dir`/hold-k0)" value(".test.held") condition(program("k0" type(string))));
     set("PADDING" value(".test.padding") condition(program("k0" type(string))));
@@ -184,6 +186,7 @@ log {
 log {
     source(s_file);
     parallelize(workers(2) worker-partition-key("$PROGRAM") id("to the file"));
+    rewrite { set("$(test-hold `dir`/hold-all)" value(".test.held")); };
     RESEQUENCE
     destination(d_held);
     flags(flow-control);
@@ -214,20 +217,20 @@ def test_stop_while_one_of_two_destinations_takes_nothing(syslog_ng, stream, rem
     The file source must not go on behind the others and leave those of k0 out: they are on disk, or nothing has
     overtaken them.
     """
-    k0, file = Hold(syslog_ng.path("hold-k0")), Hold(syslog_ng.path("hold-file"))
+    k0, file, to_the_file = (Hold(syslog_ng.path(f"hold-{name}")) for name in ("k0", "file", "all"))
     away = LineServer(syslog_ng.port2)
-    append(syslog_ng, stream.take([0] * 200))
+    append(syslog_ng, stream.take([0] * 200 + list(range(1, 21)) * 2))
     syslog_ng.write_config(two_destinations(remedy))
 
     def delivered():
         return syslog_ng.counter(r"dst\.network;.*;written$")
 
-    with k0.held(), file.held():
+    with k0.held(), file.held(), to_the_file.held():
         syslog_ng.start()
         syslog_ng.wait_for(lambda: k0.waiting() == 1, "the first message of k0")
-        append(syslog_ng, stream.take(list(range(1, 21)) * 2))
         if remedy != "resequence":
             syslog_ng.wait_for(lambda: delivered() > 20, lambda: f"{delivered()} messages that have overtaken it")
+        to_the_file.release()
         k0.release()
         syslog_ng.wait_for(lambda: file.waiting() == 1, "the first message for the file")
         syslog_ng.wait_for(lambda: nothing_inside(syslog_ng), "all messages in the queues")
