@@ -429,10 +429,34 @@ host_compat_get_source_window(LogMessage *msg)
  * What the daemon says
  ************************************************************************/
 
-void
-host_compat_when_running(ApplicationHookFunc func, gpointer user_data)
+typedef struct _WhenRunning
 {
-  register_application_hook(AH_RUNNING, func, user_data, AHM_RUN_ONCE);
+  GFunc func;
+  gpointer data;
+} WhenRunning;
+
+static GQueue when_running = G_QUEUE_INIT;
+
+static void
+_daemon_runs(gint type, gpointer user_data)
+{
+  WhenRunning *item;
+
+  while ((item = g_queue_pop_head(&when_running)))
+    {
+      item->func(item->data, NULL);
+      g_free(item);
+    }
+}
+
+void
+host_compat_when_running(GFunc func, gpointer data)
+{
+  WhenRunning item = { func, data };
+
+  /* the host calls the last hook first: whichever comes first calls all of ours */
+  g_queue_push_tail(&when_running, g_memdup2(&item, sizeof(item)));
+  register_application_hook(AH_RUNNING, _daemon_runs, NULL, AHM_RUN_ONCE);
 }
 
 /************************************************************************

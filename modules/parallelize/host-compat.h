@@ -6,7 +6,6 @@
 #ifndef PARALLELIZE_HOST_COMPAT_H_INCLUDED
 #define PARALLELIZE_HOST_COMPAT_H_INCLUDED 1
 
-#include "apphook.h"
 #include "cfg-lexer.h"
 #include "logmsg/logmsg.h"
 #include "logpipe.h"
@@ -43,10 +42,10 @@ void host_compat_set_config_methods(LogPipe *pipe, HostCompatPipeMethod pre_conf
 
 /*
  * Before the daemon runs, what it says reaches its internal() sources only from
- * warnings on.  Calls `func` when it does, or at once if it does already.  Main
- * thread.
+ * warnings on.  Calls `func` with `data` and NULL when it does, in the order of
+ * these calls, or at once if it does already.  Main thread.
  */
-void host_compat_when_running(ApplicationHookFunc func, gpointer user_data);
+void host_compat_when_running(GFunc func, gpointer data);
 
 /* `count` worker threads will be started: the host sizes its memory queues after that. */
 void host_compat_announce_workers(gint count);

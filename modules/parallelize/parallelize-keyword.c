@@ -67,9 +67,9 @@ parallelize_keyword_give_back(void)
 }
 
 static void
-_report_owner(gint type, gpointer user_data)
+_report_owner(gpointer reported, gpointer user_data)
 {
-  msg_info(owner_messages[GPOINTER_TO_INT(user_data)]);
+  msg_info(owner_messages[GPOINTER_TO_INT(reported)]);
 }
 
 /* A configuration has been read, and is about to be initialized. */

@@ -606,7 +606,7 @@ _pre_config_init(LogPipe *s)
 }
 
 static void
-_report_start(gint type, gpointer s)
+_report_start(gpointer s, gpointer user_data)
 {
   ParallelizePipe *self = s;
 
