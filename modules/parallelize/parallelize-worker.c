@@ -20,7 +20,6 @@ typedef struct _ParallelizeWorker
   GThread *thread;              /* NULL: never started, or joined */
   gboolean ready;               /* under ParallelizeWorkers::lock */
   gboolean has_id;
-  gboolean counted;             /* main thread: among the host's jobs */
 
   /* the worker's thread */
   struct iv_event woken;        /* posted by any thread */
@@ -43,7 +42,7 @@ struct _ParallelizeWorkers
   ExitRequest *exit_request;    /* NULL: has come */
   GMutex lock;
   GCond became_ready;
-  gboolean started;
+  gboolean started;             /* main thread: and so all of them are jobs of the host */
   guint count;
   ParallelizeWorker items[];
 };
@@ -128,9 +127,8 @@ _join(ParallelizeWorker *self)
   g_thread_join(self->thread);
   self->thread = NULL;
   iv_event_unregister(&self->ended);
-  if (self->counted)
+  if (self->workers->started)
     main_loop_worker_job_complete();
-  self->counted = FALSE;
 }
 
 static void
@@ -198,20 +196,6 @@ _create(ParallelizeWorker *self, GError **error)
   return TRUE;
 }
 
-/* Not before the configuration is up: when it is refused, the host is in the
- * middle of a reload, takes the end of the last job for the end of all that it
- * waits for, and lets the next reload in while threads run. */
-static void
-_count_as_jobs(ParallelizeWorkers *self)
-{
-  for (guint i = 0; i < self->count; i++)
-    if (self->items[i].thread)
-      {
-        main_loop_worker_job_start();
-        self->items[i].counted = TRUE;
-      }
-}
-
 static void
 _run_first_time(ParallelizeWorkers *self)
 {
@@ -264,7 +248,11 @@ void
 parallelize_workers_start(ParallelizeWorkers *self)
 {
   self->started = TRUE;
-  _count_as_jobs(self);
+  /* Not before the configuration is up: when it is refused, the host is in the
+   * middle of a reload, takes the end of the last job for the end of all that it
+   * waits for, and lets the next reload in while threads run. */
+  for (guint i = 0; i < self->count; i++)
+    main_loop_worker_job_start();
   _expect_exit_request(self);
   _run_first_time(self);
 }

@@ -121,23 +121,24 @@ def resequence_latency_figures(rounds):
 
 def blocking_figures(row, rounds):
     """rounds: an "on" Result each, and perhaps a "builtin" one."""
+    def median(figure):
+        return statistics.median(figure(**results) for results in rounds)
+
     values = {
-        "seconds": statistics.median(results["on"].seconds for results in rounds),
+        "seconds": median(lambda on, **_: on.seconds),
         "ideal_seconds": row.ideal_seconds,
-        "on_rate": statistics.median(results["on"].messages_per_second for results in rounds),
-        "on_cpu": statistics.median(results["on"].cpu_seconds for results in rounds),
-        "on_peak": statistics.median(results["on"].peak_kib / 1024 for results in rounds),
-        "foreign_load": statistics.median(results["on"].foreign_load for results in rounds),
+        "on_rate": median(lambda on, **_: on.messages_per_second),
+        "on_cpu": median(lambda on, **_: on.cpu_seconds),
+        "on_peak": median(lambda on, **_: on.peak_kib / 1024),
+        "foreign_load": median(lambda on, **_: on.foreign_load),
     }
     if "builtin" in rounds[0]:
         values |= {
-            "builtin_rate": statistics.median(results["builtin"].messages_per_second for results in rounds),
-            "builtin_cpu": statistics.median(results["builtin"].cpu_seconds for results in rounds),
-            "builtin_peak": statistics.median(results["builtin"].peak_kib / 1024 for results in rounds),
-            "memory_of_builtin": statistics.median(results["on"].peak_kib / results["builtin"].peak_kib
-                                                   for results in rounds),
-            "of_builtin": statistics.median(results["builtin"].seconds / results["on"].seconds
-                                            for results in rounds),
+            "builtin_rate": median(lambda builtin, **_: builtin.messages_per_second),
+            "builtin_cpu": median(lambda builtin, **_: builtin.cpu_seconds),
+            "builtin_peak": median(lambda builtin, **_: builtin.peak_kib / 1024),
+            "memory_of_builtin": median(lambda on, builtin: on.peak_kib / builtin.peak_kib),
+            "of_builtin": median(lambda on, builtin: builtin.seconds / on.seconds),
         }
     return values
 

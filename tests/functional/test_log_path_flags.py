@@ -205,6 +205,6 @@ def test_messages_take_the_documented_path(syslog_ng, stream, case, parallelize)
     check = check_unordered if parallelize is ROUND_ROBIN else check_order
     for name, keys in (("first", first), ("second", second)):
         syslog_ng.wait_for_lines(len(keys), name)
-    syslog_ng.wait_for(lambda: syslog_ng.counter("global;msg_allocated_bytes;") == 0, "the end of all messages")
+    syslog_ng.wait_until_no_message_is_left()
     for name, keys in (("first", first), ("second", second)):
         check(syslog_ng.lines(name), Counter(f"k{key}" for key in keys))

@@ -117,7 +117,7 @@ def test_acknowledged_exactly_once_and_freed(syslog_ng, stream, fate, paralleliz
         connection.sendall(stream.take(in_turn(10, 5000)))
         syslog_ng.wait_for(lambda: syslog_ng.counter("center;;received;") == 5000, "all messages")
         syslog_ng.wait_for(lambda: windows(syslog_ng) == (100, 100), lambda: f"window {windows(syslog_ng)}")
-    syslog_ng.wait_for(lambda: syslog_ng.counter("global;msg_allocated_bytes;") == 0, "no message in memory")
+    syslog_ng.wait_until_no_message_is_left()
     if fate.startswith("written"):
         check_unordered(syslog_ng.wait_for_lines(5000), stream.sent)
 

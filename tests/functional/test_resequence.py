@@ -54,10 +54,6 @@ def check_same(lines, wanted):
     )
 
 
-def no_message_is_left(daemon):
-    return daemon.counter("global;msg_allocated_bytes;") == 0
-
-
 def parked(daemon):
     """How many messages wait at resequence()."""
     return daemon.element()["counters"]["parked"]
@@ -70,7 +66,7 @@ def run(daemon, stream, config, keys=None, wanted=None, name="out"):
     with BackgroundSender(daemon.port, stream.chunks(keys)):
         pass
     lines = daemon.wait_for_lines(len(wanted), name)
-    daemon.wait_for(lambda: no_message_is_left(daemon), "the end of all messages")
+    daemon.wait_until_no_message_is_left()
     check_same(daemon.lines(name), wanted)
     return lines
 
@@ -725,7 +721,7 @@ def write_a_million(daemon, elements, output, size, reloads=False):
             assert daemon.reload()
             count += 1
     daemon.wait_for(lambda: daemon.path(output).stat().st_size >= size, "the last line", seconds=90)
-    daemon.wait_for(lambda: no_message_is_left(daemon), "the end of all messages")
+    daemon.wait_until_no_message_is_left()
     daemon.stop()
     return count
 

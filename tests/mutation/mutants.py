@@ -212,7 +212,7 @@ MUTANTS = [
     Mutant("do not wait for the workers", WORKER, "  for (guint i = 0; i < self->count; i++)\n    _join(&self->items[i]);", "",
            ("functional test_worker_threads.py",)),
     Mutant("count threads that never ran as the host's jobs", WORKER, "  if (!self->started)\n    _run_first_time(self);\n",
-           "  if (!self->started)\n    {\n      _count_as_jobs(self);\n      _run_first_time(self);\n    }\n",
+           "  if (!self->started)\n    parallelize_workers_start(self);\n",
            ("functional test_worker_threads.py",)),
     Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
            ("functional test_stop.py",)),

@@ -189,6 +189,10 @@ class Daemon:
         """The sum of the counters whose name the regular expression matches from the start."""
         return sum(number for name, number in self.stats().items() if re.match(pattern, name))
 
+    def wait_until_no_message_is_left(self):
+        """Not in any queue either: all of them are acknowledged and freed. Not behind a disk-buffer."""
+        self.wait_for(lambda: self.counter("global;msg_allocated_bytes;") == 0, "the end of all messages")
+
     def windows(self):
         """
         Returns {"source": (free, whole)} of every connection and file: how many messages may come, and how many may
