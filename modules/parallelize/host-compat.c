@@ -9,6 +9,7 @@
 #include "plugin.h"
 #include "stats/stats-cluster-single.h"
 #include "stats/stats-registry.h"
+#include "timeutils/cache.h"
 #include "versioning.h"
 
 #include <stdio.h>
@@ -263,6 +264,16 @@ host_compat_explain_missing_place(void)
 
 #endif
 
+gint
+host_compat_count_missing_ids(void)
+{
+#if HOST_IS_4
+  return MAX(0, main_loop_worker_get_max_number_of_threads() - MAIN_LOOP_MAX_WORKER_THREADS);
+#else
+  return 0;
+#endif
+}
+
 gboolean
 host_compat_worker_thread_start(void)
 {
@@ -310,6 +321,16 @@ host_compat_register_last_batch_callback(WorkerBatchCallback *callback)
   list = callback->list.prev;
   iv_list_del(&callback->list);
   iv_list_add_tail(&callback->list, list);
+}
+
+void
+host_compat_forget_time(void)
+{
+#if VERSION_VALUE_CURRENT >= 0x0406
+  invalidate_cached_realtime();
+#else
+  invalidate_cached_time();
+#endif
 }
 
 /************************************************************************
@@ -363,23 +384,37 @@ _is_builtin(LogPipe *pipe)
   return g_list_find_custom(pipe->info, "scheduler", (GCompareFunc) strcmp) != NULL;
 }
 
+/* Whether messages get from any pipe of `from` to any of `to`. */
+static gboolean
+_reach(GPtrArray *from, GPtrArray *to)
+{
+  GHashTable *reached, *arcs;
+  gboolean result = FALSE;
+
+  cfg_walker_get_graph(from, &reached, &arcs);
+  for (guint i = 0; i < to->len && !result; i++)
+    result = g_hash_table_contains(reached, g_ptr_array_index(to, i));
+  g_hash_table_unref(arcs);
+  g_hash_table_unref(reached);
+  return result;
+}
+
 gboolean
-host_compat_is_behind_builtin(LogPipe *pipe)
+host_compat_shares_path_with_builtin(LogPipe *pipe)
 {
   GPtrArray *pipes = log_pipe_get_config(pipe)->tree.initialized_pipes;
   GPtrArray *builtins = g_ptr_array_new();
-  GHashTable *reached, *arcs;
+  GPtrArray *itself = g_ptr_array_new();
   gboolean result;
 
+  g_ptr_array_add(itself, pipe);
   for (guint i = 0; i < pipes->len; i++)
     {
       if (_is_builtin(g_ptr_array_index(pipes, i)))
         g_ptr_array_add(builtins, g_ptr_array_index(pipes, i));
     }
-  cfg_walker_get_graph(builtins, &reached, &arcs);
-  result = g_hash_table_contains(reached, pipe);
-  g_hash_table_unref(arcs);
-  g_hash_table_unref(reached);
+  result = _reach(builtins, itself) || _reach(itself, builtins);
+  g_ptr_array_free(itself, TRUE);
   g_ptr_array_free(builtins, TRUE);
   return result;
 }

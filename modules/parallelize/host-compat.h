@@ -59,8 +59,15 @@ void host_compat_announce_workers(gint count);
 gboolean host_compat_worker_thread_start(void);
 void host_compat_worker_thread_stop(void);
 
+/* So many threads may come too late for a place, be they ours or the host's own; 0: none, or the host's have theirs in
+ * any case.  Main thread, of an initialized configuration. */
+gint host_compat_count_missing_ids(void);
+
 /* Why a thread of ours may have got no such place. */
 const gchar *host_compat_explain_missing_place(void);
+
+/* The host asks for the time once until the thread is back in its event loop: from here on it asks again. */
+void host_compat_forget_time(void);
 
 /* Whether somebody invokes this thread's batch callbacks after each batch. */
 gboolean host_compat_thread_has_batches(void);
@@ -80,11 +87,13 @@ void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
 void host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options);
 
 /*
- * Whether messages reach the pipe from the host's own parallelize().  It keeps
- * counts of the message that it forwards on its thread for so long: nobody else
- * may get that message before.  Main thread, of a compiled configuration.
+ * Whether messages get to the pipe from the host's own parallelize(), or from
+ * the pipe to that.  It keeps counts of the message that it forwards on its
+ * thread for so long: nobody else may get that message before.  And what it is
+ * given when its threads have been told to end may stay behind.  Main thread,
+ * of a compiled configuration.
  */
-gboolean host_compat_is_behind_builtin(LogPipe *pipe);
+gboolean host_compat_shares_path_with_builtin(LogPipe *pipe);
 
 /*
  * The flow-control window of the connection that `msg` came from: messages

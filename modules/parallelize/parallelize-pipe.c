@@ -21,6 +21,10 @@
 /* A worker is kept busy by a window in which it has so many messages. */
 #define WINDOW_PER_WORKER 32
 
+/* File descriptors that must be left when workers are created: for the loops of the host's own threads, which abort as
+ * well, and whatever else there is. */
+#define SPARE_DESCRIPTORS 7
+
 typedef struct _ParallelizePipe
 {
   LogPipe super;
@@ -32,6 +36,7 @@ typedef struct _ParallelizePipe
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
+  gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
   GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
 } ParallelizePipe;
@@ -147,6 +152,8 @@ _publish(gpointer s, ParallelizeThread on)
 {
   if (host_compat_thread_has_batches())
     main_loop_worker_invoke_batch_callbacks();
+  /* with slow messages, or as a helper, it will be long before this thread is back in its event loop */
+  host_compat_forget_time();
 }
 
 static void
@@ -555,7 +562,7 @@ _create_workers(ParallelizePipe *self)
   GError *error = NULL;
 
   self->workers = parallelize_workers_new(self->engine, self->worker_count);
-  if (parallelize_workers_create(self->workers, &error))
+  if (parallelize_workers_create(self->workers, self->has_run ? 0 : SPARE_DESCRIPTORS, &error))
     return TRUE;
 
   msg_error("Error creating the worker threads of parallelize()",
@@ -594,10 +601,9 @@ _pre_config_init(LogPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
 
-  if (self->worker_count && host_compat_is_behind_builtin(s))
+  if (self->worker_count && host_compat_shares_path_with_builtin(s))
     {
-      msg_warning("WARNING: parallelize() is off, since it stands behind builtin-parallelize(), "
-                  "whose messages cannot be handed on",
+      msg_warning("WARNING: parallelize() is off, since it is in one path with builtin-parallelize(); remove one of the two",
                   _tag_id(self), _tag_location(self));
       self->worker_count = 0;
     }
@@ -621,6 +627,13 @@ _report_start(gpointer s, gpointer user_data)
                evt_tag_str("reason", host_compat_explain_missing_place()),
                _tag_id(self),
                _tag_location(self));
+  else if (host_compat_count_missing_ids())
+    msg_warning("WARNING: with the workers of parallelize() the daemon may have more threads than it can number; "
+                "those that start last have no place in its memory queues and use their locked path",
+                evt_tag_int("workers", self->worker_count),
+                evt_tag_int("too_many", host_compat_count_missing_ids()),
+                _tag_id(self),
+                _tag_location(self));
 }
 
 static gboolean
@@ -631,6 +644,7 @@ _post_config_init(LogPipe *s)
   if (!self->worker_count)
     return TRUE;
   parallelize_workers_start(self->workers);
+  self->has_run = TRUE;
   self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
                                           self->options->partition_key, _hot_key_hint(self));
   host_compat_when_running(_report_start, self);

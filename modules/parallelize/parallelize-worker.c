@@ -5,13 +5,10 @@
 #include "mainloop-worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <iv.h>
 #include <iv_event.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
-
-/* What the loop of a thread needs, and some for everybody else. */
-#define DESCRIPTORS_PER_THREAD 8
 
 typedef struct _ParallelizeWorker
 {
@@ -159,29 +156,30 @@ _wait_until_ready(ParallelizeWorker *self)
   g_mutex_unlock(&self->workers->lock);
 }
 
-/* ivykis aborts the process when it finds no file descriptor for a loop. */
+/* ivykis takes one for the loop of a thread, and aborts the process when there is none. */
 static gboolean
-_are_descriptors_left(GError **error)
+_are_descriptors_left(guint spare, GError **error)
 {
-  gint descriptors[DESCRIPTORS_PER_THREAD];
-  gint count = 0;
+  gint descriptor = eventfd(0, EFD_CLOEXEC);
+  gboolean result;
 
-  while (count < DESCRIPTORS_PER_THREAD && (descriptors[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
-    count++;
-  if (count < DESCRIPTORS_PER_THREAD)
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
-                "no file descriptors left for the thread's event loop: %s", g_strerror(errno));
-  while (count)
-    close(descriptors[--count]);
-  return !error || !*error;
+  if (descriptor < 0)
+    {
+      g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+                  "no file descriptors left for the thread's event loop: %s", g_strerror(errno));
+      return FALSE;
+    }
+  result = !spare || _are_descriptors_left(spare - 1, error);
+  close(descriptor);
+  return result;
 }
 
 static gboolean
-_create(ParallelizeWorker *self, GError **error)
+_create(ParallelizeWorker *self, guint spare_descriptors, GError **error)
 {
   gchar name[16];
 
-  if (!_are_descriptors_left(error))
+  if (!_are_descriptors_left(spare_descriptors, error))
     return FALSE;
   g_snprintf(name, sizeof(name), "parallelize/%u", self->index);
   self->thread = g_thread_try_new(name, _thread, self, error);
@@ -235,12 +233,12 @@ parallelize_workers_new(ParallelizeEngine *engine, guint count)
 }
 
 gboolean
-parallelize_workers_create(ParallelizeWorkers *self, GError **error)
+parallelize_workers_create(ParallelizeWorkers *self, guint spare_descriptors, GError **error)
 {
   gboolean complete = TRUE;
 
   for (guint i = 0; i < self->count && complete; i++)
-    complete = _create(&self->items[i], error);
+    complete = _create(&self->items[i], spare_descriptors, error);
   return complete;
 }
 

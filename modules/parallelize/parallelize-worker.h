@@ -14,9 +14,10 @@ typedef struct _ParallelizeWorkers ParallelizeWorkers;
 /* The caller owns the result; the engine must outlive it.  Main thread. */
 ParallelizeWorkers *parallelize_workers_new(ParallelizeEngine *engine, guint count);
 
-/* Create the threads, which wait for the start.  FALSE: not all of them could
- * be created; `error` is set, and all that is left is to free.  Main thread, once. */
-gboolean parallelize_workers_create(ParallelizeWorkers *self, GError **error);
+/* Create the threads, which wait for the start, as long as `spare_descriptors`
+ * file descriptors would be left.  FALSE: not all of them could be created;
+ * `error` is set, and all that is left is to free.  Main thread, once. */
+gboolean parallelize_workers_create(ParallelizeWorkers *self, guint spare_descriptors, GError **error);
 
 /*
  * Start the engine.  From then on the host's request to its worker threads to

@@ -105,13 +105,13 @@ def test_level_of_the_message_that_tells_whose_it_is(syslog_ng):
     syslog_ng.wait_for(lambda: any(map(told.match, syslog_ng.lines("internal"))), lambda: f"it in {syslog_ng.lines('internal')}")
 
 
-IS_OFF = r"WARNING: parallelize\(\) is off, since it stands behind builtin-parallelize\(\)"
+IS_OFF = r"WARNING: parallelize\(\) is off, since it is in one path with builtin-parallelize\(\)"
 
-# Paths, and how many of their elements of ours may do something: behind the host's own, none may.
+# Paths, and how many of their elements of ours may do something: in one path with the host's own, none may.
 BOTH = {
-    "ours first": ("parallelize(OPTIONS); builtin-parallelize(OPTIONS);", 1),
+    "ours first": ("parallelize(OPTIONS); builtin-parallelize(OPTIONS);", 0),
     "the host's first": ("builtin-parallelize(OPTIONS); parallelize(OPTIONS);", 0),
-    "the host's between": ("parallelize(OPTIONS); builtin_parallelize(OPTIONS); parallelize(OPTIONS);", 1),
+    "the host's between": ("parallelize(OPTIONS); builtin_parallelize(OPTIONS); parallelize(OPTIONS);", 0),
     "far behind the host's": ("builtin-parallelize(OPTIONS); rewrite(r_x); if { parallelize(OPTIONS); };", 0),
     "in a junction": (
         """
@@ -132,10 +132,20 @@ BOTH = {
         """,
         0,
     ),
+    "in front of a junction": (
+        """
+        parallelize(OPTIONS);
+        junction {
+            channel { filter { program("k[0-4]"); }; builtin-parallelize(OPTIONS); flags(final); };
+            channel { rewrite(r_x); };
+        };
+        """,
+        0,
+    ),
     "in an if": ('if (program("k[0-4]")) { builtin-parallelize(OPTIONS); } else { parallelize(OPTIONS); };', 1),
-    "in a channel in a rewrite": ("rewrite { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 1),
-    "in a channel in a parser": ("parser { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 1),
-    "in blocks of the user": ("by_module(); by_builtin();", 1),
+    "in a channel in a rewrite": ("rewrite { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 0),
+    "in a channel in a parser": ("parser { channel { parallelize(OPTIONS); builtin-parallelize(OPTIONS); }; };", 0),
+    "in blocks of the user": ("by_module(); by_builtin();", 0),
 }
 BLOCKS = """
 rewrite r_x { set("x" value(".test.x")); };

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Workers that cannot be created are an error with a clear message, not a crash."""
 
+import os
+import resource
+
 import pytest
 
 from harness.messages import LINES, TCP_SOURCE, check_order, in_turn
@@ -59,3 +62,19 @@ def test_start_is_refused_without_file_descriptors(syslog_ng):
     assert syslog_ng.wait_for_exit() == 2
     (error,) = syslog_ng.logged(r"Error creating the worker threads of parallelize\(\)")
     assert "no file descriptors left" in error
+
+
+def test_reload_goes_back_with_few_file_descriptors_to_spare(syslog_ng, stream):
+    """What the threads had that ran before is enough for them to run again: the host ends itself if they cannot."""
+    syslog_ng.start(config(workers=8))
+    send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
+    syslog_ng.wait_for_lines(1000)
+    highest = max(map(int, os.listdir(f"/proc/{syslog_ng.pid}/fd")))
+    _, hard = resource.prlimit(syslog_ng.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(syslog_ng.pid, resource.RLIMIT_NOFILE, (highest + 3, hard))
+    assert not syslog_ng.reload(config(workers=60))
+    (error,) = syslog_ng.logged(r"Error creating the worker threads of parallelize\(\)")
+    assert "no file descriptors left" in error
+    resource.prlimit(syslog_ng.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    send_tcp(syslog_ng.port, stream.take(in_turn(10, 1000)))
+    check_order(syslog_ng.wait_for_lines(2000), stream.sent)

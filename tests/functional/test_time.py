@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+What the host takes for the time goes on, however long a thread is busy: the host asks the clock once for each turn of a
+thread's event loop, and a worker's turn may be a thousand slow messages. Correlation timeouts and $C_... live on it.
+"""
+
+from harness.network import send_tcp
+
+MILLISECONDS = 50
+MESSAGES = 60
+ROUNDING_SECONDS = 1.5      # times come in whole seconds, and a message takes some itself
+
+# what the host believes, and the end of the work before that by the clock, in nanoseconds
+PATH = """
+source s_tcp {
+    network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-fetch-limit(1000) log-iw-size(10000) max-connections(10));
+};
+rewrite r_slow {
+    set("$(test-work %d)" value(".test.work"));
+    set("%s" value(".test.believed"));
+};
+log {
+    source(s_tcp);
+    %s;
+    rewrite(r_slow);
+    destination { file("`dir`/out" template("${.test.believed} ${.test.work}\\n")); };
+    flags(flow-control);
+};
+"""
+
+
+def times(daemon, stream, believed, element):
+    """Sends all messages at once; returns [(what was believed, what the clock said)] in seconds, in the order of the clock."""
+    daemon.start(PATH % (1000 * MILLISECONDS, believed, element))
+    send_tcp(daemon.port, stream.take([1] * MESSAGES))
+    fields = [line.split() for line in daemon.wait_for_lines(MESSAGES)]
+    return sorted(((int(believed), int(end) / 1e9) for believed, _, _, end in fields), key=lambda pair: pair[1])
+
+
+def lag(pairs):
+    """By how much, at most, what is believed falls back behind the clock."""
+    return max((clock - pairs[0][1]) - (believed - pairs[0][0]) for believed, clock in pairs)
+
+
+def test_now_goes_on_on_a_worker(syslog_ng, stream):
+    pairs = times(syslog_ng, stream, "${C_UNIXTIME}", 'parallelize(workers(2) worker-partition-key("same"))')
+    assert pairs[-1][1] - pairs[0][1] > MESSAGES * MILLISECONDS / 1000 / 2
+    assert lag(pairs) < ROUNDING_SECONDS
+
+
+def test_what_a_source_reads_after_helping_came_later(syslog_ng, stream):
+    """With next to no prefetch its thread works on messages, in the middle of reading."""
+    pairs = times(syslog_ng, stream, "${R_UNIXTIME}", "parallelize(workers(1) prefetch(1))")
+    assert syslog_ng.element()["counters"]["inline"]["crowded"] > 0
+    assert lag(pairs) < ROUNDING_SECONDS
