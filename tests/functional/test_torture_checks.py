@@ -2,7 +2,6 @@
 """What decides about a torture trial fails when it should: on loss, duplication, reordering and broken lines."""
 
 import sys
-from collections import Counter
 
 import pytest
 
@@ -10,7 +9,7 @@ from harness.environment import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "tests/torture"))
 
-from verdict import Check, Promise, compare_reach  # noqa: E402
+from verdict import Check, Promise, Replay, compare_reach  # noqa: E402
 
 # "SOURCE/KEY NUMBER NUMBER-IN-KEY FILLING-SIZE FILLING"
 RIGHT = ["s0/k1 0 0 1 x", "s1/k1 0 0 0 ", "s0/k2 1 0 0 ", "s0/k1 2 1 2 xx", "s0/ 3 0 0 "]
@@ -54,17 +53,39 @@ def test_total_order_is_stricter():
 
 
 def test_a_kill_allows_to_begin_again_and_no_gap():
-    assert faults([*RIGHT[:4], *RIGHT], kills=1) == set()
-    assert faults([*RIGHT[:4], *RIGHT[:4], *RIGHT], kills=1) == {"order"}
-    assert faults([RIGHT[0], RIGHT[2], RIGHT[1], RIGHT[4]], kills=1) == {"loss"}
+    def again(lines):
+        return faults(lines, kills=1, replays={source: [Replay(ordered=True)] for source in SENT})
+
+    assert again([*RIGHT[:4], *RIGHT]) == set()
+    assert again([*RIGHT[:4], *RIGHT[:4], *RIGHT]) == {"order"}
+    assert again([RIGHT[0], RIGHT[2], RIGHT[1], RIGHT[4]]) == {"loss"}
 
 
 def test_repeats_are_counted():
     assert faults([*RIGHT, RIGHT[0]], repeats=1) == set()
     assert "duplicate" in faults([*RIGHT, RIGHT[0], RIGHT[1]], repeats=1)
-    assert faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replays=Counter(s0=4)) == set()
-    assert "duplicate" in faults([*RIGHT, *RIGHT[:1], *RIGHT[2:]], replays=Counter(s0=3))
-    assert "duplicate" in faults([*RIGHT, RIGHT[1]], replays=Counter(s0=4))
+
+
+def test_replays_are_of_one_source_and_so_many_and_of_these_numbers():
+    def again(lines, **replay):
+        return faults([*RIGHT, *lines], replays={"s0": [Replay(**replay)]})
+
+    all_of_s0 = [RIGHT[0], *RIGHT[2:]]
+    assert again(all_of_s0, most=4) == set()
+    assert "duplicate" in again(all_of_s0, most=3)
+    assert "duplicate" in again([RIGHT[1]], most=4)
+    assert again(all_of_s0[1:3], begin=1, end=3) == set()
+    assert "duplicate" in again(all_of_s0[:1], begin=1, end=3)
+    assert "duplicate" in again(all_of_s0[3:], begin=1, end=3)
+    assert "duplicate" in again(all_of_s0[1:3] * 2, begin=1, end=3)
+    # not in the order of their key, which a network destination does not promise
+    assert again([RIGHT[3], RIGHT[0]]) == set()
+    assert "order" in again([RIGHT[3], RIGHT[0]], ordered=True)
+
+
+def test_complete_up_to_the_first_that_is_missing():
+    assert check_of(RIGHT).complete_up_to("s0") == 4
+    assert check_of([RIGHT[0], *RIGHT[3:]]).complete_up_to("s0") == 1
 
 
 def test_a_slip_is_one_message():

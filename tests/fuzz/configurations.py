@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import subprocess
 import tempfile
 
 from harness.daemon import SIGNS_OF_A_CRASH, Daemon
@@ -93,21 +94,25 @@ class Checker:
         """A batch of statements."""
         soup = Soup(seed)
         statements = [soup.statement(number) for number in range(AT_ONCE)]
-        if not self._passes("\n".join(statements), None):
-            statements = [statement for statement in statements if self._passes(statement, seed)]
+        if not self._passes("\n".join(statements), seed):
+            statements = [statement for statement in statements if self._passes(statement, seed, alone=True)]
             self.invalid += AT_ONCE - len(statements)
         self.valid += len(statements)
 
-    def _passes(self, text, seed):
-        """`seed`: it stands alone, so an error has to be a good one."""
+    def _passes(self, text, seed, alone=False):
+        """alone: an error has to be a good one."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             daemon = Daemon(folder, self._test_modules)
             daemon.config_file.write_bytes((daemon.head() + text + "\n").encode(errors="surrogateescape"))
-            done = daemon.check_syntax()
+            try:
+                done = daemon.check_syntax()
+            except subprocess.TimeoutExpired as timeout:
+                self._fault(seed, text, "it hangs", str(timeout))
+                return False
         crash = SIGNS_OF_A_CRASH.search(done.stdout)
         if done.returncode < 0 or crash:
             self._fault(seed, text, f"exit code {done.returncode}, {crash and crash[0]}", done.stdout)
-        elif done.returncode != 0 and seed is not None and not says_where(done.stdout, daemon, text):
+        elif done.returncode != 0 and alone and not says_where(done.stdout, daemon, text):
             self._fault(seed, text, "an error that does not say where", done.stdout)
         return done.returncode == 0
 

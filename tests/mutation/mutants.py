@@ -18,6 +18,7 @@ RESEQUENCE = "modules/parallelize/resequence-pipe.c"
 BINDING = "modules/parallelize/resequence-binding.c"
 WORKER = "modules/parallelize/parallelize-worker.c"
 COMPAT = "modules/parallelize/host-compat.c"
+STATS = "modules/parallelize/host-stats.c"
 METRICS = "modules/parallelize/parallelize-metrics.c"
 JSON = "modules/parallelize/engine/json.hpp"
 TOP = "tools/parallelize-top"
@@ -25,6 +26,7 @@ TOP = "tools/parallelize-top"
 RESEQUENCED = ("test_resequence", "test_engine_model", "test_engine_threads")
 UNIT = ("test_engine", "test_engine_model", "test_engine_threads")
 TSAN = ("tsan test_engine_threads",)
+LEAKS = ("leaks",)
 ASAN = ("asan test_engine", "asan test_engine_threads")
 
 
@@ -216,6 +218,9 @@ MUTANTS = [
            ("functional test_worker_threads.py",)),
     Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
            ("functional test_stop.py",)),
+    Mutant("let the host believe that no time passes", PIPE, "  host_compat_forget_time();\n", "", ("functional test_time.py",)),
+    Mutant("spare descriptors at the expense of the configuration before", PIPE, "self->has_run ? 0 : SPARE", "SPARE",
+           ("functional test_thread_limit.py",)),
     Mutant("do not come back after the quantum", WORKER, "        iv_task_register(&self->run_again);", "        {}",
            ("functional test_dispatch.py",)),
     Mutant("two threads with one id", COMPAT, "          own_id = thread_ids.first + i;", "          own_id = thread_ids.first;",
@@ -252,4 +257,13 @@ MUTANTS = [
            "  seed[0] = seed[1] = 1;\n  if (seed[0])", ("functional test_security.py",)),
     Mutant("any seed where the system gives none", PIPE, "  if (getentropy(seed, 2 * sizeof(seed[0])) == 0)",
            "  if (getentropy(seed, 2 * sizeof(seed[0])) <= 0)", ("functional test_security.py",)),
+
+    # what nothing misses until the memory is full
+    Mutant("keep an element's options", PIPE, "  parallelize_options_free(self->options);\n  g_free(self->location);",
+           "  g_free(self->location);", LEAKS),
+    Mutant("keep the engine", PIPE, "    parallelize_engine_free(self->engine);\n", "    ;\n", LEAKS),
+    Mutant("keep a counter", STATS, "  g_free(self->key.reason);\n  g_free(self);", "  g_free(self->key.reason);", LEAKS),
+    Mutant("keep a batch", PIPE, "  g_slice_free(ParallelizeBatch, batch);\n", "", LEAKS),
+    Mutant("keep what held a message and its ticket", MESSAGE, "      g_slice_free(WithTickets, with_tickets);\n", "", LEAKS),
+    Mutant("keep a held ticket", TICKET, "      g_slice_free(ParallelizeTicket, held);\n", "", LEAKS),
 ]

@@ -27,6 +27,11 @@ DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-length(2000) reliable(no) d
 RELIABLE_DISK = 'disk-buffer(disk-buf-size(500000000) mem-buf-size(1000000) reliable(yes) dir("`dir`"))'
 
 
+def _text(line):
+    """Of bytes that need not be any."""
+    return line.decode(errors="backslashreplace")
+
+
 class File:
     hang_ups = 0
 
@@ -44,7 +49,7 @@ class File:
             data = file.read()
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode() for line in lines]
+        return [_text(line) for line in lines]
 
     def calm_down(self):
         pass
@@ -74,9 +79,10 @@ class Server:
 
     receive_buffer_bytes = None
 
-    def __init__(self, port, dice):
+    def __init__(self, port, dice, record):
         self.hang_ups = 0
         self._dice = dice
+        self._record = record.open("ab")    # of what is handed on
         self._lock = threading.Lock()
         self._connections = []
         self._calm = threading.Event()
@@ -102,7 +108,8 @@ class Server:
                     break
                 # a line that was broken off comes again on the next connection
                 self._connections.pop(0)
-        return [bytes(line).decode() for line in lines]
+        self._record.writelines(bytes(line) + b"\n" for line in lines)
+        return [_text(line) for line in lines]
 
     def calm_down(self):
         self._calm.set()
@@ -118,6 +125,7 @@ class Server:
         self._closing.set()
         self._accepting.join()
         self._listener.close()
+        self._record.close()
 
     def misbehave(self):
         """A thread of its own."""
@@ -194,9 +202,9 @@ class SlowServer(Server):
 
     receive_buffer_bytes = SLOW_BUFFER_BYTES
 
-    def __init__(self, port, dice):
+    def __init__(self, port, dice, record):
         self._bytes_per_read = int(dice.uniform(*SLOW_BYTES_PER_SECOND) / SLOW_READS_PER_SECOND)
-        super().__init__(port, dice)
+        super().__init__(port, dice, record)
 
     def misbehave(self):
         self._calm.wait(SLOW_SECONDS)
@@ -209,9 +217,9 @@ class SlowServer(Server):
 class BlockedServer(Server):
     """Reads nothing for some time, now and then."""
 
-    def __init__(self, port, dice):
+    def __init__(self, port, dice, record):
         self._may_read = threading.Event()
-        super().__init__(port, dice)
+        super().__init__(port, dice, record)
 
     def misbehave(self):
         while not self._calm.wait(self._dice.uniform(*BLOCKED_SECONDS) / 5):

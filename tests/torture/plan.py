@@ -7,7 +7,7 @@ import random
 import outputs
 from outputs import DISK, MEMORY, RELIABLE_DISK
 from scenarios import SCENARIOS
-from traffic import OUTPUT_TEMPLATE
+from traffic import LARGEST_DATAGRAM, LARGEST_MESSAGE, OUTPUT_TEMPLATE, OUTPUT_TEMPLATE_OF_BRIEF, TO_THE_LIMIT
 
 MESSAGES = (2_000, 10_000, 40_000)
 MAX_BYTES = 60_000_000
@@ -16,11 +16,13 @@ MAX_WORK_SECONDS = 8
 
 KEYS = (1, 2, 5, 100, 1000, 100_000, 10_000_000)
 HOT_PERCENT = (0, 0, 0, 50, 99)
+BRIEF = "brief"
 FILLINGS = {
     "tiny": (0, 1, 5),
     "small": (0, 50, 100, 200),
     "mixed": (0, 10, 100, 100, 100, 1000, 8000),
-    "up to 64 KiB": (0, 10, 1000, 10_000, 65_000),
+    "up to 64 KiB": (0, 10, 1000, 10_000, 65_000, TO_THE_LIMIT),
+    BRIEF: (0,),
 }
 BURNS = ((0,), (0, 0, 0, 5), (10,), (50,), (0,) * 200 + (3000,))     # processor microseconds a message
 WORKS = ((0,), (0,), (0,), (0,) * 50 + (1000,), (0,) * 500 + (50_000,), (100,))    # idle microseconds
@@ -115,8 +117,7 @@ class Draw:
 
     def bytes_in_memory(self):
         """Of a message, on average."""
-        sizes = FILLINGS[self.filling]
-        return BYTES_IN_MEMORY + PAYLOAD_FACTOR * sum(sizes) / len(sizes)
+        return BYTES_IN_MEMORY + PAYLOAD_FACTOR * _mean_size(self.filling)
 
     def order(self, off):
         """What the daemon's output keeps."""
@@ -131,17 +132,20 @@ class Draw:
         text = "options { stats-level(4); log-msg-size(65536); time-reopen(1); };\n" + COSTS + source + self._destination()
         text += f"log {{\n    {sources}\n    {self._path([] if off else elements)}\n    flags(flow-control);\n}};\n"
         if self.copy:
-            path = " ".join(self._closed(self.elements[:1], [])) if self.copy == "parallel" and not off else ""
+            path = " ".join(self._closed(self.elements[:1], self._costs())) if self.copy == "parallel" and not off else ""
             text += f"log {{ {sources} {path} destination(d_copy); flags(flow-control); }};\n"
         return text
 
     def _path(self, elements):
+        return "\n    ".join([*self._closed(elements, self._costs()), "destination(d_out);"])
+
+    def _costs(self):
         costs = []
         if any(self.burns):
             costs.append("filter(f_burn);")
         if any(self.works):
             costs.append('if ("$MSGID" ne "0") { rewrite(r_work); };')
-        return "\n    ".join([*self._closed(elements, costs), "destination(d_out);"])
+        return costs
 
     def _closed(self, elements, costs):
         """What costs comes behind the first element, and before any resequence(), each of which belongs to one element."""
@@ -151,7 +155,7 @@ class Draw:
         part = self.inputs[index]
         window = f"log-iw-size({part.window})"
         connections = f"{window} max-connections({part.max_connections()})"
-        flags = "flags(syslog-protocol)"
+        flags = "" if self.filling == BRIEF else "flags(syslog-protocol)"
         text = {
             "tcp": f'network(ip("127.0.0.1") port({port}) transport("tcp") {connections} {flags});',
             "udp": f'network(ip("127.0.0.1") port({port}) transport("udp") so-rcvbuf(1000000) {window} {flags});',
@@ -162,7 +166,8 @@ class Draw:
         return f"source s_{index} {{ {text} }};\n"
 
     def _destination(self):
-        common = f'template("{OUTPUT_TEMPLATE}") log-fifo-size(2000000)'
+        template = OUTPUT_TEMPLATE_OF_BRIEF if self.filling == BRIEF else OUTPUT_TEMPLATE
+        common = f'template("{template}") log-fifo-size(2000000)'
         if self.output in outputs.SERVERS:
             out = f'network("127.0.0.1" port(`port2`) transport("tcp") so-sndbuf(65536) {common} {self.queue});'
         else:
@@ -183,14 +188,14 @@ def draw(name, seed, resequence=False, attack_seconds=ATTACK_SECONDS):
     empty_key_ordered = dice.random() < 0.7
     filling = choose("filling", tuple(FILLINGS))
     burns = choose("burns", BURNS)
-    works = choose("works", WORKS)
-    total = _affordable(choose("messages", MESSAGES), FILLINGS[filling], burns, works)
+    works = choose("works", WORKS) if filling != BRIEF else (0,)
+    total = _affordable(choose("messages", MESSAGES), filling, burns, works)
     inputs, streams = _draw_inputs(dice, choose, scenario, total)
     output = dice.choice(scenario.outputs)
     copy = choose("copy", ("", "", "plain", "parallel"))
     return Draw(
         name=name, seed=seed, resequence=resequence, attack_seconds=attack_seconds, scenario=scenario, inputs=inputs,
-        streams=streams, keys=dice.choice(KEYS), hot_percent=dice.choice(HOT_PERCENT), filling=filling, burns=burns,
+        streams=streams, keys=choose("keys", KEYS), hot_percent=dice.choice(HOT_PERCENT), filling=filling, burns=burns,
         works=works,
         elements=[_draw_element(dice, choose, keyed, empty_key_ordered) for _ in range(5)],
         keyed=keyed, empty_key_ordered=empty_key_ordered, output=output,
@@ -213,12 +218,19 @@ def _queues(scenario, output, copy):
 def stream_arguments(drawn, name):
     """For traffic.Stream()."""
     seed, count = drawn.streams[name]
+    udp = any(part.kind == "udp" and name in part.senders for part in drawn.inputs)
     return dict(name=name, seed=seed, count=count, keys=drawn.keys, hot_percent=drawn.hot_percent,
-                sizes=FILLINGS[drawn.filling], burns=drawn.burns, works=drawn.works)
+                sizes=FILLINGS[drawn.filling], burns=drawn.burns, works=drawn.works,
+                largest=LARGEST_DATAGRAM - 1 if udp else LARGEST_MESSAGE, brief=drawn.filling == BRIEF)
 
 
-def _affordable(messages, fillings, burns, works):
-    for limit, cost in ((MAX_BYTES, sum(fillings) / len(fillings)),
+def _mean_size(filling):
+    sizes = [LARGEST_MESSAGE if size == TO_THE_LIMIT else size for size in FILLINGS[filling]]
+    return sum(sizes) / len(sizes)
+
+
+def _affordable(messages, filling, burns, works):
+    for limit, cost in ((MAX_BYTES, _mean_size(filling)),
                         (MAX_BURN_SECONDS * 1e6, sum(burns) / len(burns)),
                         (MAX_WORK_SECONDS * 1e6, sum(works) / len(works))):
         if cost:

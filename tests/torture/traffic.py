@@ -5,6 +5,9 @@ A message says, in its header, which source it is of (HOST), its key (PROGRAM)
 and what it is to cost: processor microseconds (PID) and idle ones (MSGID). Its
 text has its number in its source, its number in its key, and how much filling
 follows.
+
+A brief one, of ten bytes and some, has no HOST, no idle cost and no filling: the
+number of its source is in its PRI.
 """
 
 import array
@@ -20,16 +23,24 @@ from harness.network import LOOPBACK, connect
 from harness.waiting import POLL_SECONDS
 
 CHUNK_BYTES = 32 * 1024
+LARGEST_MESSAGE = 65536     # bytes: log-msg-size()
+LARGEST_DATAGRAM = 65507    # of UDP, with a line feed
+FIRST_PRI = 8               # what has a lower one is a message of the kernel to the host
 STUCK_SECONDS = 120
 OUTPUT_TEMPLATE = "$HOST/$PROGRAM $MSG\\n"
+OUTPUT_TEMPLATE_OF_BRIEF = f"s$(- $PRI {FIRST_PRI})/$PROGRAM $MSG 0 \\n"
 FILLING = "x" * 65536
-HEADER_BYTES = 200      # at most
+TO_THE_LIMIT = -1       # a size: as much filling as the message takes
 
 
 class Stream:
-    """The messages of one source, the same ones for the same seed; counts what was produced."""
+    """
+    The messages of one source, the same ones for the same seed; counts what was produced.
 
-    def __init__(self, name, seed, count, keys, hot_percent, sizes, burns, works):
+    largest: bytes of a message without its line feed, if its size is TO_THE_LIMIT.
+    """
+
+    def __init__(self, name, seed, count, keys, hot_percent, sizes, burns, works, largest=LARGEST_MESSAGE, brief=False):
         self.name = name
         self.count = count
         self.produced = 0
@@ -39,6 +50,8 @@ class Stream:
         self._sizes = sizes
         self._burns = burns
         self._works = works
+        self._largest = largest
+        self._pri = FIRST_PRI + int(name.removeprefix("s")) if brief else None
         self._next_in_key = array.array("I", bytes(4 * min(keys, 1000))) if keys <= 1000 else {}
 
     def messages(self, give_up):
@@ -60,11 +73,16 @@ class Stream:
         key = 1 % self._keys if draw.randrange(100) < self._hot_percent else draw.randrange(self._keys)
         in_key = self._next_in_key[key] if self._keys <= 1000 else self._next_in_key.get(key, 0)
         self._next_in_key[key] = in_key + 1
-        size = draw.choice(self._sizes)
+        burn = draw.choice(self._burns)
+        if self._pri:
+            return f"<{self._pri}>k{key}{f'[{burn}]' if burn else ''}:{number} {in_key}\n".encode()
         # key 0 is the empty one
         program = f"k{key}" if key else "-"
-        return (f"<13>1 2024-01-01T00:00:00Z {self.name} {program} {draw.choice(self._burns)} "
-                f"{draw.choice(self._works)} - {number} {in_key} {size} {FILLING[:size]}\n").encode()
+        head = f"<13>1 2024-01-01T00:00:00Z {self.name} {program} {burn} {draw.choice(self._works)} - {number} {in_key} "
+        size = draw.choice(self._sizes)
+        if size == TO_THE_LIMIT:
+            size = self._largest - len(head) - len("65432 ")
+        return f"{head}{size} {FILLING[:size]}\n".encode()
 
 
 class Sender(threading.Thread):

@@ -3,13 +3,13 @@
 
 import contextlib
 import dataclasses
-import math
 import os
 import re
 import resource
 import signal
 import subprocess
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from scenarios import MIB
 STUCK_SECONDS = 60
 COUNTERS_SECONDS = 2            # by then they are up to date
 NOTHING_READ_SECONDS = 0.5
-DELIVERED_MESSAGES = 1000       # at most so many are in the kernel's buffers towards a server that takes nothing
+DELIVERED_MESSAGES = 200        # at most so many are in the kernel's buffers towards a server that takes nothing
+KILLED_MESSAGES = 1000          # at most so many were written when the daemon was killed, and not yet acknowledged
+DYING_SECONDS = 2               # from the first sign of it
 ALLOCATED = "global;msg_allocated_bytes;"
 SIGNS_OF_EXHAUSTION = re.compile(r"failed to allocate|bad_alloc|Cannot allocate memory|Resource temporarily unavailable")
 
@@ -87,6 +89,9 @@ class Trial:
         self._counts = {}
         self._notes = []
         self._commands = []
+        self._replays_begin = {}    # by source
+        self._open_replays = []     # (source, verdict.Replay)
+        self._state_is_kept = False
         self._windows_count = True
         self._tail_may_miss = frozenset(name for part in drawn.inputs if part.kind in drawn.scenario.loses_tail_of
                                         for name in part.senders)
@@ -103,17 +108,21 @@ class Trial:
             self.daemon.stop()
             self._check_bookmarks()
         except Stuck as stuck:
-            self._fault("stuck", str(stuck))
-            self._keep_stacks()
+            self._fault("crash" if self._is_dead() else "stuck", str(stuck))
         except (AssertionError, OSError, subprocess.SubprocessError) as error:
-            self._fault("crash" if not self.daemon.running() else "daemon", str(error))
-            self._keep_stacks()
+            self._fault("crash" if self._is_dead() else "daemon", str(error))
+        except Exception:       # what the trial itself did not expect
+            self._fault(verdict.UNEXPECTED, traceback.format_exc())
+        if self.faults:
+            self._keep_state()
         self._read_outputs()
         self._promises[0].slips = self._outputs[0].hang_ups
         for check in self._checks:
             self.faults += check.finish(self.sent())
         if self._tail_may_miss:
             self.faults += verdict.compare_reach(*self._checks, sorted(self._tail_may_miss))
+        if self.faults:
+            self._describe_outputs()
 
     def end(self):
         for sender in self._senders:
@@ -133,7 +142,7 @@ class Trial:
         return ", ".join([f"{count} {event}" for event, count in self._counts.items()] + self._notes) or "undisturbed"
 
     def reached(self):
-        return self._counts.get(self.drawn.scenario.event, 0) > 0
+        return self._counts.get(self.drawn.scenario.event, 0) >= self.drawn.scenario.least
 
     # for scenarios: time
 
@@ -144,6 +153,14 @@ class Trial:
 
     def pause(self, seconds):
         time.sleep(seconds)
+
+    def take_turns(self, seconds):
+        """Every so many seconds, for as long as busy(); at once if the last turn has taken longer."""
+        due = time.monotonic()
+        while self.busy():
+            yield
+            due = max(due + seconds, time.monotonic())
+            self.pause(max(0, due - time.monotonic()))
 
     def wait_until(self, condition):
         poll(condition, STUCK_SECONDS)
@@ -173,17 +190,17 @@ class Trial:
     def reload(self, elements=None):
         if elements is not None:
             self._elements = elements
-        self._host_repeats()
-        assert self.daemon.reload(self.configuration()), "a good configuration was refused"
+        with self._host_may_repeat():
+            assert self.daemon.reload(self.configuration()), "a good configuration was refused"
         self.count("reloads")
 
     def refused_reload(self, text, reason, off_too=True):
         """`off_too`: without the element the configuration would be refused as well."""
         if self._off and (not off_too or "parallelize" in text):
             return self.reload()
-        self._host_repeats()
         said_before = len(self.daemon.log())
-        assert not self.daemon.reload(text), "a bad configuration was taken"
+        with self._host_may_repeat():
+            assert not self.daemon.reload(text), "a bad configuration was taken"
         assert re.search(reason, self.daemon.log()[said_before:]), f"no reason like {reason!r} was given"
         self.count("refused")
 
@@ -192,10 +209,9 @@ class Trial:
     def start(self, elements=None):
         if elements is not None:
             self._elements = elements
-        if "starts" in self._counts:
-            self._host_repeats()
+        with self._host_may_repeat() if "starts" in self._counts else contextlib.nullcontext():
+            self.daemon.start(self.configuration(), **self.drawn.scenario.start_arguments(self))
         self.count("starts")
-        self.daemon.start(self.configuration(), **self.drawn.scenario.start_arguments(self))
 
     def stop(self):
         self.daemon.stop()
@@ -210,7 +226,7 @@ class Trial:
 
     def begin_reload(self, elements):
         """Returns while the daemon is at it, or has not even begun. It may refuse, if it is at another one."""
-        self._host_repeats()
+        self._expect_repeats()
         self._elements = elements
         # in one piece: the daemon may be reading the one before
         fresh = self.daemon.path("syslog-ng.conf.new")
@@ -234,9 +250,10 @@ class Trial:
             command.wait(STUCK_SECONDS)
         # a signal is looked at before a command that comes later
         self.daemon.wait_for(lambda: self.daemon.stats() and not self.reloading(), "the end of all reloads", STUCK_SECONDS)
+        self._end_replays()
 
     def begin_start(self, elements):
-        self._host_repeats()
+        self._expect_repeats()
         self._elements = elements
         self.daemon.launch(self.configuration(), **self.drawn.scenario.start_arguments(self))
 
@@ -255,6 +272,7 @@ class Trial:
         os.kill(self.daemon.pid, number)
         code = self.daemon.wait_for_exit()
         assert code in codes, f"exit code {code}\n{self.daemon.log()[-3000:]}"
+        self._end_replays()
         if code in (-signal.SIGTERM, -signal.SIGHUP):
             self.count("before it listens to signals")
         self.daemon.check_log()
@@ -311,7 +329,7 @@ class Trial:
         """Without the element, too, it now repeats messages and acknowledges them twice: only losses count."""
         self._windows_count = False
         self._promises[0] = self._checks[0].promise = dataclasses.replace(
-            self._promises[0], order="none", torn_lines=1, replays=Counter(dict.fromkeys(self.sent(), math.inf)))
+            self._promises[0], order="none", torn_lines=1, replays={name: [verdict.Replay()] for name in self.sent()})
 
     # below: private
 
@@ -320,28 +338,64 @@ class Trial:
             # what a disk-buffer has begins again, and so does what a file source brings
             promise.kills += 2 if self.drawn.queue == outputs.RELIABLE_DISK else 1
             promise.torn_lines += 1
-            if self.drawn.output in outputs.SERVERS:
-                promise.replays.update(dict.fromkeys(self._file_windows(), math.inf))
+            if self.drawn.queue == outputs.RELIABLE_DISK:
+                promise.replays = {name: [verdict.Replay()] for name in self._file_windows()}
+        if self.drawn.queue == outputs.MEMORY:
+            self._grant_replays(KILLED_MESSAGES, ordered=self.drawn.output not in outputs.SERVERS)
 
     def _file_windows(self):
         return {name: part.window for part in self.drawn.inputs if part.kind == "file" for name in part.senders}
 
-    def _host_repeats(self):
+    @contextlib.contextmanager
+    def _host_may_repeat(self):
         """
         Each time a network destination is initialized again, the host sends once more what was not quite written, and
         a file source reads again from the oldest message that has not been acknowledged: what still waits in the
         destination's queue, and what has overtaken that. As the window opens in the order of the source, all this is
         no more than a window.
         """
-        if self.drawn.output not in outputs.SERVERS:
-            return
-        self._promises[0].repeats += 1
-        for promise in self._promises:
-            promise.replays.update(self._file_windows())
+        self._expect_repeats()
+        yield
+        self._end_replays()
+
+    def _expect_repeats(self):
+        if self.drawn.output in outputs.SERVERS:
+            self._promises[0].repeats += 1
+            self._grant_replays()
+
+    def _grant_replays(self, more=0, ordered=False):
+        """
+        Of what a file source has brought and not all destinations had the first time; `more`: they have it, and did not
+        say so. Later times may go back as far: what is read again waits behind what waits already, and moves the
+        bookmark only then.
+        """
+        self._read_outputs()
+        for name, window in self._file_windows().items():
+            first_missing = min(check.complete_up_to(name) for check in self._checks)
+            begin = self._replays_begin.setdefault(name, max(0, first_missing - more))
+            for promise in self._promises:
+                replay = verdict.Replay(begin, most=window + more, ordered=ordered)
+                promise.replays[name].append(replay)
+                self._open_replays.append((name, replay))
+
+    def _end_replays(self):
+        """What is read from now on has not been read before."""
+        sent = self.sent()
+        for name, replay in self._open_replays:
+            replay.end = sent[name]
+        self._open_replays.clear()
 
     def _writable_bytes(self):
-        status = Path(f"/proc/{self.daemon.pid}/status").read_text()
-        return int(re.search(r"VmData:\s+(\d+)", status)[1]) * 1024
+        found = re.search(r"VmData:\s+(\d+)", self._status())
+        assert found, "the daemon has no memory any more"
+        return int(found[1]) * 1024
+
+    def _status(self):
+        """Of the daemon's process; empty if there is none."""
+        try:
+            return Path(f"/proc/{self.daemon.pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
 
     def _received(self):
         return self.daemon.stats().get("center;;received;processed", 0)
@@ -364,7 +418,7 @@ class Trial:
 
     def _open_output(self, name):
         if name in outputs.SERVERS:
-            return outputs.SERVERS[name](self.daemon.port2, self.drawn.random())
+            return outputs.SERVERS[name](self.daemon.port2, self.drawn.random(), self.folder / "received")
         return outputs.File(self.folder / self.drawn.scenario.output_folder / "out")
 
     def _new_sender(self, kind, index, name):
@@ -441,6 +495,7 @@ class Trial:
             windows = [f"{name}={number}" for name, number in self.daemon.stats().items()
                        if name.endswith("_window") or name.startswith(ALLOCATED)]
             self._fault("ack", "; ".join(windows))
+            self._keep_state()
 
     def _check_bookmarks(self):
         """A file source goes on where it ended: one more message comes, and nothing else."""
@@ -453,9 +508,20 @@ class Trial:
         self._wait_for_everything()
         self.daemon.stop()
 
-    def _keep_stacks(self):
-        """For whoever has to find out: what all threads do, and the counters, or what a core says of it."""
+    def _is_dead(self):
+        """Or about to be: its connections may end before it does, and a core takes a while."""
+        poll(lambda: not self.daemon.running(), DYING_SECONDS)
+        poll(lambda: "CoreDumping:\t1" not in self._status(), STUCK_SECONDS)
+        return not self.daemon.running()
+
+    def _describe_outputs(self):
         (self.folder / "outputs").write_text("".join(f"{output.describe()}\n" for output in (*self._outputs, *self._checks)))
+
+    def _keep_state(self):
+        """For whoever has to find out: what all threads do, and the counters, or what a core says of it; the first time."""
+        if self._state_is_kept:
+            return
+        self._state_is_kept = True
         if self.daemon.running():
             (self.folder / "stats").write_text("".join(f"{name}={number}\n"
                                                        for name, number in self.daemon.stats().items()))

@@ -2,12 +2,31 @@
 """Whether what came out is what was promised."""
 
 import dataclasses
+import math
 from collections import Counter, defaultdict
 
 import traffic
 
 MAX_REPORTED = 10
+UNEXPECTED = "unexpected"       # a fault of the trial itself, as long as nobody knows better
 ORDER_FAULTS_OF_A_SLIP = 2      # where it is missing, and where it comes
+
+
+@dataclasses.dataclass
+class Replay:
+    """So many messages of one source, with numbers from `begin` to below `end`, may come again."""
+
+    begin: int = 0
+    end: float = math.inf
+    most: float = math.inf
+    ordered: bool = False               # then they come in order as well
+    used: int = 0
+
+    def allow(self, number):
+        if not self.begin <= number < self.end or self.used >= min(self.most, self.end - self.begin):
+            return False
+        self.used += 1
+        return True
 
 
 @dataclasses.dataclass
@@ -18,7 +37,7 @@ class Promise:
     empty_key_ordered: bool = True
     kills: int = 0                      # after each, every source may begin again somewhere
     repeats: int = 0                    # so many messages may come twice
-    replays: Counter = dataclasses.field(default_factory=Counter)   # the same of one source, beyond that
+    replays: dict = dataclasses.field(default_factory=lambda: defaultdict(list))    # of Replay, by source; beyond that
     slips: int = 0                      # so many messages may have changed their places
     torn_lines: int = 0                 # the host may have broken off a line so often
     tail_may_miss: frozenset = frozenset()  # sources of which only the last messages may be missing
@@ -26,7 +45,7 @@ class Promise:
 
 @dataclasses.dataclass
 class Fault:
-    kind: str           # loss, duplicate, order, torn, ack, window, left behind, stuck, crash
+    kind: str           # loss, duplicate, order, torn, ack, window, left behind, stuck, crash, unexpected
     text: str
     amount: int = 1     # of messages
 
@@ -47,7 +66,6 @@ class Check:
         self._lost = 0
         self._last_torn = ""
         self._repeated = 0
-        self._replayed = Counter()
         self._faults = defaultdict(list)
 
     def add(self, line):
@@ -62,10 +80,12 @@ class Check:
         if seen is None or number >= len(seen):
             self._faults["duplicate"].append(f"never sent: {source} number {number}")
             return
-        if seen[number] and self._may_repeat(source):
-            return
-        if seen[number] and not self.promise.kills:
-            self._faults["duplicate"].append(f"{source} number {number}, {key} {number_in_key}")
+        if seen[number]:
+            replay = self._find_replay(source, number)
+            if not replay:
+                self._faults["duplicate"].append(f"{source} number {number}, {key} {number_in_key}")
+            elif not replay.ordered:
+                return
         seen[number] = 1
         if self.promise.order == "total":
             self._check_next(source, number)
@@ -75,6 +95,11 @@ class Check:
     def missing(self, sent):
         """How many of the first messages of each source, so many as `sent` says, have not come yet."""
         return sum(sent[source] for source in sent) - sum(self._seen[source].count(1, 0, sent[source]) for source in sent)
+
+    def complete_up_to(self, source):
+        """The number of the first message that has not come yet."""
+        first = self._seen[source].find(0)
+        return len(self._seen[source]) if first < 0 else first
 
     def reach(self, source):
         """How far it has come: the number behind the last one."""
@@ -101,12 +126,13 @@ class Check:
         return [Fault(kind, f"{self._place}: {_shorten(texts)}", amounts.get(kind, len(texts)))
                 for kind, texts in self._faults.items()]
 
-    def _may_repeat(self, source):
-        if self._replayed[source] < self.promise.replays[source]:
-            self._replayed[source] += 1
-            return True
-        self._repeated += self.promise.kills == 0
-        return 0 < self._repeated <= self.promise.repeats
+    def _find_replay(self, source, number):
+        """The one that allows for this message, or None."""
+        for replay in self.promise.replays.get(source, ()):
+            if replay.allow(number):
+                return replay
+        self._repeated += 1
+        return Replay() if self._repeated <= self.promise.repeats else None
 
     def _check_next(self, stream, number):
         last = self._last.get(stream, -1)

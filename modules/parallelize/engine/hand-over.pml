@@ -18,6 +18,7 @@
  *   - when nothing more can happen, all is published: no
  *     lost wake-up, no message left behind                 assert in Stop
  *   - after stop() every worker ends                       assert in Stop
+ *   - no thread goes round for ever: no run is endless     no cycle of states
  *
  * tests/model/run checks it with several sets of these, and that each
  * MISTAKE_... is found:
@@ -311,6 +312,9 @@ publish:
   goto find;      /* run() may return RUN_AGAIN; it is called again */
 
 rest:
+#ifdef MISTAKE_NEVER_RESTS
+  goto find;
+#endif
 #ifdef MISTAKE_LOOK_BEFORE_LOCK
   if
   :: !solo && (len(run_queue) > 0 || len(group[0]) > 0 || len(group[WORKERS - 1]) > 0) -> goto find
