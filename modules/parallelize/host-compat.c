@@ -12,6 +12,7 @@
 #include "timeutils/cache.h"
 #include "versioning.h"
 
+#include <iv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,10 +287,15 @@ host_compat_worker_thread_start(void)
 void
 host_compat_worker_thread_stop(void)
 {
+  /* 4.8: what a thread has counted with labels of its own making is added to everybody's, partly without a lock */
+  static GMutex one_at_a_time;
+
   main_loop_worker_assert_batch_callbacks_were_processed();
   _give_thread_id_back();
   is_own_worker = FALSE;
+  g_mutex_lock(&one_at_a_time);
   main_loop_worker_thread_stop();
+  g_mutex_unlock(&one_at_a_time);
 }
 
 /************************************************************************
@@ -331,6 +337,9 @@ host_compat_forget_time(void)
 #else
   invalidate_cached_time();
 #endif
+  /* what rate-limit() lives on, and the timers of suppress() */
+  if (iv_inited())
+    iv_invalidate_now();
 }
 
 /************************************************************************
@@ -384,6 +393,21 @@ _is_builtin(LogPipe *pipe)
   return g_list_find_custom(pipe->info, "scheduler", (GCompareFunc) strcmp) != NULL;
 }
 
+void
+host_compat_take_message(LogMessage **msg, const LogPathOptions *path_options, gboolean is_kept)
+{
+  if (is_kept)
+    log_msg_write_protect(*msg);
+  log_msg_make_writable(msg, path_options);
+  if ((*msg)->flags & LF_STATE_OWN_PAYLOAD)
+    return;
+
+  /* A clone shares the values until one is set, also with what the other branches have.  That is not for several
+   * threads: many filters and parsers count themselves in the table of values, without a lock. */
+  (*msg)->payload = nv_table_clone((*msg)->payload, 0);
+  (*msg)->flags |= LF_STATE_OWN_PAYLOAD;
+}
+
 /* Whether messages get from any pipe of `from` to any of `to`. */
 static gboolean
 _reach(GPtrArray *from, GPtrArray *to)
@@ -419,10 +443,80 @@ host_compat_shares_path_with_builtin(LogPipe *pipe)
   return result;
 }
 
+gboolean
+host_compat_is_behind_keeper(LogPipe *pipe)
+{
+  gboolean result = FALSE;
+#if HOST_IS_4
+  GPtrArray *pipes = log_pipe_get_config(pipe)->tree.initialized_pipes;
+  GPtrArray *keepers = g_ptr_array_new();
+  GPtrArray *itself = g_ptr_array_new();
+
+  g_ptr_array_add(itself, pipe);
+  for (guint i = 0; i < pipes->len; i++)
+    {
+      const gchar *name = log_pipe_get_persist_name(g_ptr_array_index(pipes, i));
+
+      if (name && g_str_has_prefix(name, "grouping-by"))
+        g_ptr_array_add(keepers, g_ptr_array_index(pipes, i));
+    }
+  result = _reach(keepers, itself);
+  g_ptr_array_free(itself, TRUE);
+  g_ptr_array_free(keepers, TRUE);
+#endif
+  return result;
+}
+
 static LogSource *
 _get_source(LogMessage *msg)
 {
   return msg->ack_record && msg->ack_record->tracker ? msg->ack_record->tracker->source : NULL;
+}
+
+/*
+ * internal() has a thread of its own, which ends when threads are told to; until
+ * the source is deinitialized, after all jobs, whoever acknowledges a message of
+ * a full window posts to an event of that thread.
+ */
+static struct
+{
+  GMutex lock;
+  LogSource *source;            /* the last one seen, a reference; NULL: none */
+} internal;
+
+static void
+_stay_asleep(LogSource *source)
+{
+}
+
+void
+host_compat_note_internal(LogMessage *msg)
+{
+  LogSource *source = _get_source(msg);
+
+  if (!source)
+    return;
+  g_mutex_lock(&internal.lock);
+  if (source != internal.source)
+    {
+      if (internal.source)
+        log_pipe_unref(&internal.source->super);
+      internal.source = (LogSource *) log_pipe_ref(&source->super);
+    }
+  g_mutex_unlock(&internal.lock);
+}
+
+void
+host_compat_let_internal_sleep(void)
+{
+  g_mutex_lock(&internal.lock);
+  if (internal.source)
+    {
+      internal.source->wakeup = _stay_asleep;
+      log_pipe_unref(&internal.source->super);
+      internal.source = NULL;
+    }
+  g_mutex_unlock(&internal.lock);
 }
 
 HostCompatSource *

@@ -87,6 +87,20 @@ void host_compat_register_last_batch_callback(WorkerBatchCallback *callback);
 void host_compat_forward_detached(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options);
 
 /*
+ * Make the message one that another thread may have: nobody else holds it, or
+ * what is in it.  `is_kept`: somebody does in any case.  Consumes the reference
+ * and gives one.  Any thread.
+ */
+void host_compat_take_message(LogMessage **msg, const LogPathOptions *path_options, gboolean is_kept);
+
+/*
+ * Whether messages get to the pipe from a grouping-by(), which from 4.2 on keeps
+ * them without saying so, and looks at them when others come.  Main thread, of
+ * an initialized configuration.
+ */
+gboolean host_compat_is_behind_keeper(LogPipe *pipe);
+
+/*
  * Whether messages get to the pipe from the host's own parallelize(), or from
  * the pipe to that.  It keeps counts of the message that it forwards on its
  * thread for so long: nobody else may get that message before.  And what it is
@@ -125,6 +139,12 @@ typedef struct _LogSource HostCompatSource;
 
 /* The source of `msg`, if this is the source's thread and has batches; else NULL.  Alive until the batch ends. */
 HostCompatSource *host_compat_get_batch_source(LogMessage *msg);
+
+/* An unacknowledged message of internal(), on that source's thread. */
+void host_compat_note_internal(LogMessage *msg);
+
+/* Threads have been told to end, so that source is not to be woken any more.  Main thread. */
+void host_compat_let_internal_sleep(void);
 
 /* Of how many messages it may have unacknowledged now, how many more could come.  FALSE: unknown. */
 gboolean host_compat_get_window(HostCompatSource *source, gsize *window, gsize *left);

@@ -36,6 +36,7 @@ typedef struct _ParallelizePipe
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
+  gboolean is_behind_keeper;    /* of messages; from post_config_init on */
   gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
   GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
@@ -301,7 +302,11 @@ _open_batch(ParallelizePipe *self, LogMessage *msg, const LogPathOptions *path_o
   batch->pipe = self;
   /* A message that this thread runs for others was read by another one, whose source may be gone before the batch. */
   if (path_options->ack_needed && !running)
-    batch->source = host_compat_get_batch_source(msg);
+    {
+      batch->source = host_compat_get_batch_source(msg);
+      if (msg->flags & LF_INTERNAL)
+        host_compat_note_internal(msg);
+    }
   batch->producer = parallelize_producer_open(self->engine,
                                               (forwards ? PARALLELIZE_PRODUCER_BATCHES : 0)
                                               | (helps ? PARALLELIZE_PRODUCER_HELPS : 0));
@@ -439,7 +444,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 
   /* Another branch holds it as well: the queue nodes in a message are not
    * locked, two threads may not queue the same one. */
-  log_msg_make_writable(&msg, path_options);
+  host_compat_take_message(&msg, path_options, self->is_behind_keeper);
 
   parallelize_message_pack(&message, msg, path_options, parallelize_ticket_hold(parallelize_ticket_current()));
 
@@ -643,6 +648,8 @@ _post_config_init(LogPipe *s)
 
   if (!self->worker_count)
     return TRUE;
+  self->is_behind_keeper = host_compat_is_behind_keeper(s);
+  g_ptr_array_foreach(self->outlets, resequence_pipe_look_for_keeper, NULL);
   parallelize_workers_start(self->workers);
   self->has_run = TRUE;
   self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,

@@ -139,6 +139,7 @@ _exit_requested(gpointer user_data)
 {
   ExitRequest *request = user_data;
 
+  host_compat_let_internal_sleep();
   if (request->workers)
     {
       request->workers->exit_request = NULL;

@@ -17,6 +17,7 @@ typedef struct _ResequencePipe
   LogPipe super;
   gchar *location;
   gboolean reached;
+  gboolean is_behind_keeper;    /* of messages; see host-compat.h */
   GArray *bindings;             /* of Binding */
 } ResequencePipe;
 
@@ -48,13 +49,13 @@ _pass(ResequencePipe *self, const ParallelizeTicket *ticket, LogMessage *msg, co
 }
 
 static void
-_park(ParallelizeTicket *ticket, guint outlet, LogMessage *msg, const LogPathOptions *path_options)
+_park(ParallelizeTicket *ticket, guint outlet, LogMessage *msg, const LogPathOptions *path_options, gboolean is_kept)
 {
   ParallelizeMessage copy;
 
   /* Another branch holds it as well, and the thread that will forward this
    * copy may not queue the same message: see the enqueueing of parallelize(). */
-  log_msg_make_writable(&msg, path_options);
+  host_compat_take_message(&msg, path_options, is_kept);
   parallelize_message_pack(&copy, msg, path_options, parallelize_ticket_hold(ticket->outer));
   copy.ticket = ticket->number;
   if (ticket->runner)
@@ -84,7 +85,7 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   if (ticket->producer && parallelize_producer_may_pass(ticket->producer, binding->outlet, ticket->number))
     _pass(self, ticket, msg, path_options);
   else
-    _park(ticket, binding->outlet, msg, path_options);
+    _park(ticket, binding->outlet, msg, path_options, self->is_behind_keeper);
 }
 
 /************************************************************************
@@ -135,6 +136,14 @@ void
 resequence_pipe_set_reached(LogPipe *s)
 {
   ((ResequencePipe *) s)->reached = TRUE;
+}
+
+void
+resequence_pipe_look_for_keeper(gpointer s, gpointer user_data)
+{
+  ResequencePipe *self = s;
+
+  self->is_behind_keeper = host_compat_is_behind_keeper(&self->super);
 }
 
 void

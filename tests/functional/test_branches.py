@@ -152,3 +152,34 @@ def test_destinations_in_front_and_behind_that_only_write(syslog_ng, stream):
     for name in ("raw", "behind"):
         check_order(syslog_ng.wait_for_lines(stream.total(), name), stream.sent)
     assert syslog_ng.counter("global;msg_clones;") > 0.9 * stream.total()
+
+
+MANY_FILTERS = 'filter { match("x$" value(".test.large")); };' * 40
+READING = """
+    log {
+        ELEMENT
+        FILTERS
+        destination { file("`dir`/NAME" template("$PROGRAM $MSG $(length ${.test.large})\\n")); };
+    };
+"""
+
+
+@pytest.mark.parametrize("beside", ["", 'parallelize(workers(2) worker-partition-key("$PROGRAM"));'])
+@pytest.mark.asan
+def test_branches_that_read_the_same_values(syslog_ng, stream, beside):
+    """
+    A filter counts itself in the message's table of values while it looks there, and not atomically: a table of two threads
+    would be freed under one of them. Only a large one: a small one lies in the message.
+    """
+    element = 'parallelize(workers(2) worker-partition-key("$PROGRAM"));'
+    left, right = (READING.replace("NAME", name).replace("ELEMENT", text).replace("FILTERS", MANY_FILTERS)
+                   for name, text in (("left", element), ("right", beside)))
+    large = f'rewrite {{ set("{"x" * 1024}" value(".test.large")); }};'
+    syslog_ng.start(TCP_SOURCE + f"log {{ source(s_tcp); {large} {left} {right} flags(flow-control); }};",
+                    variables={"MALLOC_PERTURB_": "85"})
+    with BackgroundSender(syslog_ng.port, stream.chunks(in_turn(100, 20_000))):
+        pass
+    for name in ("left", "right"):
+        lines = syslog_ng.wait_for_lines(stream.total(), name)
+        check_order(lines, stream.sent)
+        assert all(line.endswith(" 1024") for line in lines)

@@ -76,6 +76,7 @@ MUTANTS = [
     Mutant("a helper leaves what it queues again to nobody", ENGINE,
            "wake_locked(tasks - std::min<std::size_t>(tasks, on == PARALLELIZE_ON_WORKER), sleepers)",
            "wake_locked(tasks - std::min<std::size_t>(tasks, 1), sleepers), (void) on", UNIT),
+    Mutant("help for as long as it takes", ENGINE, "(to_the_end || now() - started < longest_help_ns)", "(void(started), true)", UNIT),
     # Not here: the look at nobody_is_alive() in help(). It takes three threads, each stopped between two steps where it
     # calls nothing of ours: only the model shows it, MISTAKE_HELPER_OUTLIVES_WORKERS.
     Mutant("end with messages inside", ENGINE, " && in_flight_.load() == 0)\n    {\n      alive_--;", ")\n    {\n      alive_--;",
@@ -218,6 +219,11 @@ MUTANTS = [
            ("functional test_worker_threads.py",)),
     Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
            ("functional test_stop.py",)),
+    # Not here: that what a grouping-by() keeps is not changed. It takes a host from 4.2 on.
+    Mutant("share the table of values with other branches", COMPAT, "  if ((*msg)->flags & LF_STATE_OWN_PAYLOAD)", "  if (TRUE)",
+           ("functional test_branches.py",)),
+    Mutant("wake internal() when its thread has ended", WORKER, "  host_compat_let_internal_sleep();\n", "",
+           ("functional test_internal_source.py",)),
     Mutant("let the host believe that no time passes", PIPE, "  host_compat_forget_time();\n", "", ("functional test_time.py",)),
     Mutant("spare descriptors at the expense of the configuration before", PIPE, "self->has_run ? 0 : SPARE", "SPARE",
            ("functional test_thread_limit.py",)),

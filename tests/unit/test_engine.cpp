@@ -841,6 +841,18 @@ Test(prefetch, bounds_what_waits_for_few_keys)
   host.come_to_rest();
 }
 
+Test(prefetch, a_producer_does_not_help_for_long)
+{
+  FakeHost host(prefetching(30));
+  FakeSource &source = host.source();
+  host.cost = 8000 * microsecond;
+  host.start();
+  send_one_each(source, 30);
+  source.send("one more");
+  cr_assert_eq(host.counters().helped, 3, "twenty milliseconds, and the message that is under way then");
+  host.come_to_rest();
+}
+
 Test(prefetch, helping_closes_the_batch)
 {
   FakeHost host(prefetching(10));

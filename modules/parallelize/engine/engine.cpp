@@ -39,6 +39,7 @@ constexpr std::size_t max_group = 32;
 // A runner publishes at least this often, so that what is done becomes visible
 // even if the next message takes long.
 constexpr std::uint32_t slice_ns = 2'000'000;
+constexpr std::uint64_t longest_help_ns = 20'000'000;       // others wait for the source's thread
 constexpr unsigned max_unpublished = 4096;  // by a producer's thread: memory queues count them in 16 bits
 constexpr unsigned messages_per_clock = 32;
 constexpr unsigned messages_per_first_slice = 32;   // until the cost of a message is known
@@ -680,12 +681,15 @@ parallelize_engine::worth_helping()
 }
 
 // Run strands on the producer's thread until no more than `until_in_flight`
-// messages are inside or nothing can be run right now.  False: nothing was run.
+// messages are inside, or nothing can be run right now, or for long enough,
+// which is one message at least.  False: nothing was run.
 bool
 parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason reason)
 {
   RunnerCounters counters;
   Runner runner(PARALLELIZE_ON_PRODUCER, *this, counters);
+  const std::uint64_t started = now();
+  bool to_the_end = reason == PARALLELIZE_INLINE_NO_WORKER;
   bool any = false;
   bool more = true;
   Task task;
@@ -705,10 +709,13 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
           // What is queued again may have nobody but us to run it.
           more = true;
           if (nobody_is_alive())
-            until_in_flight = 0;
+            {
+              until_in_flight = 0;
+              to_the_end = true;
+            }
         }
       helped_published_.fetch_add(done, std::memory_order_relaxed);
-      more &= runnable() > until_in_flight;
+      more &= runnable() > until_in_flight && (to_the_end || now() - started < longest_help_ns);
     }
   helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
   sources_busy_ns_.fetch_add(counters.busy.total(), std::memory_order_relaxed);
