@@ -186,7 +186,7 @@ MUTANTS = [
     std::lock_guard lock(mutex_);
     for (""", TSAN),
     # the host half
-    Mutant("drop the clone", PIPE, "  log_msg_make_writable(&msg, path_options);\n", "",
+    Mutant("drop the clone", PIPE, "  host_compat_take_message(&msg, path_options, self->is_behind_keeper);\n", "",
            ("functional test_branches.py", "torture load 8", "torture change 8")),
     Mutant("acknowledge twice", PIPE, "  host_compat_forward_detached(pipe, msg, path_options);\n",
            "  log_msg_ack(msg, path_options, AT_PROCESSED);\n  host_compat_forward_detached(pipe, msg, path_options);\n",
@@ -245,7 +245,7 @@ MUTANTS = [
            ("functional test_resequence.py",)),
     Mutant("never release a held ticket", TICKET, "      parallelize_engine_release_ticket(held->engine, held->number);", "",
            ("functional test_resequence.py",)),
-    Mutant("park a message that others hold", RESEQUENCE, "  log_msg_make_writable(&msg, path_options);\n", "",
+    Mutant("park a message that others hold", RESEQUENCE, "  host_compat_take_message(&msg, path_options, is_kept);\n", "  (void) is_kept;\n",
            ("functional test_resequence.py",)),
     Mutant("every resequence() belongs to every parallelize() before it", BINDING, "if (step.open == 0)", "if (step.open != CLOSED)",
            ("functional test_resequence.py",)),
