@@ -7,7 +7,6 @@ thread's event loop, and a worker's turn may be a thousand slow messages. Correl
 from harness.network import send_tcp
 
 MILLISECONDS = 50
-MESSAGES = 60
 ROUNDING_SECONDS = 1.5      # times come in whole seconds, and a message takes some itself
 
 # what the host believes, and the end of the work before that by the clock, in nanoseconds
@@ -29,12 +28,16 @@ log {
 """
 
 
-def times(daemon, stream, believed, element):
+def times(daemon, stream, believed, element, messages):
     """Sends all messages at once; returns [(what was believed, what the clock said)] in seconds, in the order of the clock."""
     daemon.start(PATH % (1000 * MILLISECONDS, believed, element))
-    send_tcp(daemon.port, stream.take([1] * MESSAGES))
-    fields = [line.split() for line in daemon.wait_for_lines(MESSAGES)]
+    send_tcp(daemon.port, stream.take([1] * messages))
+    fields = [line.split() for line in daemon.wait_for_lines(messages)]
     return sorted(((int(believed), int(end) / 1e9) for believed, _, _, end in fields), key=lambda pair: pair[1])
+
+
+def duration(pairs):
+    return pairs[-1][1] - pairs[0][1]
 
 
 def lag(pairs):
@@ -43,13 +46,14 @@ def lag(pairs):
 
 
 def test_now_goes_on_on_a_worker(syslog_ng, stream):
-    pairs = times(syslog_ng, stream, "${C_UNIXTIME}", 'parallelize(workers(2) worker-partition-key("same"))')
-    assert pairs[-1][1] - pairs[0][1] > MESSAGES * MILLISECONDS / 1000 / 2
+    pairs = times(syslog_ng, stream, "${C_UNIXTIME}", 'parallelize(workers(2) worker-partition-key("same"))', 60)
+    assert duration(pairs) > 2 * ROUNDING_SECONDS - 0.1
     assert lag(pairs) < ROUNDING_SECONDS
 
 
 def test_what_a_source_reads_after_helping_came_later(syslog_ng, stream):
     """With next to no prefetch its thread works on messages, in the middle of reading."""
-    pairs = times(syslog_ng, stream, "${R_UNIXTIME}", "parallelize(workers(1) prefetch(1))")
+    pairs = times(syslog_ng, stream, "${R_UNIXTIME}", "parallelize(workers(1) prefetch(1))", 200)
     assert syslog_ng.element()["counters"]["inline"]["crowded"] > 0
-    assert lag(pairs) < ROUNDING_SECONDS
+    # between reading and the end of the work some others may come first
+    assert lag(pairs) < ROUNDING_SECONDS + duration(pairs) / 4
