@@ -287,7 +287,8 @@ host_compat_worker_thread_start(void)
 void
 host_compat_worker_thread_stop(void)
 {
-  /* 4.8: what a thread has counted with labels of its own making is added to everybody's, partly without a lock */
+  /* 4.8: what a thread has counted with labels of its own making is added to everybody's, partly without a lock.  That
+   * the host's own threads do the same remains. */
   static GMutex one_at_a_time;
 
   main_loop_worker_assert_batch_callbacks_were_processed();
@@ -396,7 +397,8 @@ _is_builtin(LogPipe *pipe)
 void
 host_compat_take_message(LogMessage **msg, const LogPathOptions *path_options, gboolean is_kept)
 {
-  if (is_kept)
+  /* A parser that is still on this stack has the table of values: group-lines() hands on what it was given. */
+  if (is_kept || (*msg)->payload->ref_cnt > 1)
     log_msg_write_protect(*msg);
   log_msg_make_writable(msg, path_options);
   if ((*msg)->flags & LF_STATE_OWN_PAYLOAD)
@@ -482,11 +484,18 @@ static struct
 {
   GMutex lock;
   LogSource *source;            /* the last one seen, a reference; NULL: none */
+  gboolean ends;                /* its thread has been told to */
 } internal;
 
 static void
 _stay_asleep(LogSource *source)
 {
+}
+
+static void
+_put_to_sleep(LogSource *source)
+{
+  g_atomic_pointer_set(&source->wakeup, _stay_asleep);
 }
 
 void
@@ -497,7 +506,9 @@ host_compat_note_internal(LogMessage *msg)
   if (!source)
     return;
   g_mutex_lock(&internal.lock);
-  if (source != internal.source)
+  if (internal.ends)
+    _put_to_sleep(source);
+  else if (source != internal.source)
     {
       if (internal.source)
         log_pipe_unref(&internal.source->super);
@@ -512,10 +523,19 @@ host_compat_let_internal_sleep(void)
   g_mutex_lock(&internal.lock);
   if (internal.source)
     {
-      internal.source->wakeup = _stay_asleep;
+      _put_to_sleep(internal.source);
       log_pipe_unref(&internal.source->super);
       internal.source = NULL;
     }
+  internal.ends = TRUE;
+  g_mutex_unlock(&internal.lock);
+}
+
+void
+host_compat_expect_internal(void)
+{
+  g_mutex_lock(&internal.lock);
+  internal.ends = FALSE;
   g_mutex_unlock(&internal.lock);
 }
 

@@ -146,6 +146,9 @@ void host_compat_note_internal(LogMessage *msg);
 /* Threads have been told to end, so that source is not to be woken any more.  Main thread. */
 void host_compat_let_internal_sleep(void);
 
+/* A configuration is initialized, whose internal() is another source.  Main thread. */
+void host_compat_expect_internal(void);
+
 /* Of how many messages it may have unacknowledged now, how many more could come.  FALSE: unknown. */
 gboolean host_compat_get_window(HostCompatSource *source, gsize *window, gsize *left);
 

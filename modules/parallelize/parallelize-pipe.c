@@ -36,7 +36,7 @@ typedef struct _ParallelizePipe
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
-  gboolean is_behind_keeper;    /* of messages; from post_config_init on */
+  gboolean is_behind_keeper;    /* of messages; see host-compat.h */
   gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
   GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
@@ -592,6 +592,9 @@ _init(LogPipe *s)
   self->window_warned = FALSE;
   if (!self->worker_count)
     return TRUE;
+  host_compat_expect_internal();
+  /* until that can be told: sources may start before we are asked */
+  self->is_behind_keeper = TRUE;
 
   resequence_bind_all(log_pipe_get_config(s));
   self->engine = _new_engine(self);

@@ -104,6 +104,7 @@ _init(LogPipe *s)
                 evt_tag_str("location", self->location));
       return FALSE;
     }
+  self->is_behind_keeper = TRUE;        /* until that can be told */
   s->queue = self->bindings->len ? _queue : log_pipe_forward_msg;
   return TRUE;
 }

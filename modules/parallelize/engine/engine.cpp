@@ -39,7 +39,7 @@ constexpr std::size_t max_group = 32;
 // A runner publishes at least this often, so that what is done becomes visible
 // even if the next message takes long.
 constexpr std::uint32_t slice_ns = 2'000'000;
-constexpr std::uint64_t longest_help_ns = 20'000'000;       // others wait for the source's thread
+constexpr std::uint64_t longest_help_ns = 20'000'000;       // then the source reads on; its job has so many messages
 constexpr unsigned max_unpublished = 4096;  // by a producer's thread: memory queues count them in 16 bits
 constexpr unsigned messages_per_clock = 32;
 constexpr unsigned messages_per_first_slice = 32;   // until the cost of a message is known
