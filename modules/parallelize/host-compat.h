@@ -105,7 +105,7 @@ gboolean host_compat_is_behind_keeper(LogPipe *pipe);
  * the pipe to that.  It keeps counts of the message that it forwards on its
  * thread for so long: nobody else may get that message before.  And what it is
  * given when its threads have been told to end may stay behind.  Main thread,
- * of a compiled configuration.
+ * of a compiled configuration that has not been initialized before.
  */
 gboolean host_compat_shares_path_with_builtin(LogPipe *pipe);
 

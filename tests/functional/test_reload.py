@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A reload under load loses nothing, repeats nothing, keeps the order of each key and acknowledges each message."""
 
+import socket
 from collections import Counter
 from contextlib import ExitStack
 
 import pytest
 
 from harness.messages import FILE_SOURCE, HEAVY, LINES, TCP_SOURCE, Stream, check_order, check_unordered, in_turn, zipf
-from harness.network import BackgroundSender, connect
+from harness.network import LOOPBACK, BackgroundSender, connect
 from harness.traffic import endless
 
 COUNT = 100_000
@@ -126,3 +127,22 @@ def test_windows_are_whole_after_a_reload_storm(syslog_ng, change):
         sent = sum((stream.sent for stream in [*streams, from_file]), Counter())
         check_order(syslog_ng.wait_for_lines(sent.total()), sent)
         syslog_ng.wait_for(lambda: whole_windows(syslog_ng) == 4, lambda: f"whole windows: {syslog_ng.windows()}")
+
+
+TO_A_SERVER = """
+destination d_server { network("127.0.0.1" port(`port2`) template("$PROGRAM $MSG\\n")); };
+log { source(s_tcp); parallelize(workers(2)); destination(d_server); flags(flow-control); };
+"""
+
+
+def test_configuration_that_fails_at_its_end_with_a_destination_that_is_connected(syslog_ng):
+    """When the host comes back to the old one, its drivers have pointers to what they have freed."""
+    with socket.create_server((LOOPBACK, syslog_ng.port2)), socket.create_server((LOOPBACK, 0)) as taken:
+        good = TCP_SOURCE + TO_A_SERVER
+        bad = good + f'log {{ source {{ network(ip("127.0.0.1") port({taken.getsockname()[1]})); }}; destination(d_server); }};\n'
+        syslog_ng.start(good, variables={"MALLOC_PERTURB_": "85"})
+        syslog_ng.wait_for_log("Syslog connection established")
+        for _ in range(5):
+            assert not syslog_ng.reload(bad)
+            assert "Address already in use" in syslog_ng.log()
+        assert syslog_ng.reload(good)

@@ -14,23 +14,20 @@ PATH = """
 source s_tcp {
     network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-fetch-limit(1000) log-iw-size(10000) max-connections(10));
 };
-rewrite r_slow {
-    set("$(test-work %d)" value(".test.work"));
-    set("%s" value(".test.believed"));
-};
+rewrite r_slow { set("$(test-work %d)" value(".test.work")); };
+rewrite r_believed { set("${C_UNIXTIME}" value(".test.believed")); };
 log {
     source(s_tcp);
     %s;
-    rewrite(r_slow);
     destination { file("`dir`/out" template("${.test.believed} ${.test.work}\\n")); };
     flags(flow-control);
 };
 """
 
 
-def times(daemon, stream, believed, element, messages):
+def times(daemon, stream, path, messages):
     """Sends all messages at once; returns [(what was believed, what the clock said)] in seconds, in the order of the clock."""
-    daemon.start(PATH % (1000 * MILLISECONDS, believed, element))
+    daemon.start(PATH % (1000 * MILLISECONDS, path))
     send_tcp(daemon.port, stream.take([1] * messages))
     fields = [line.split() for line in daemon.wait_for_lines(messages)]
     return sorted(((int(believed), int(end) / 1e9) for believed, _, _, end in fields), key=lambda pair: pair[1])
@@ -46,14 +43,15 @@ def lag(pairs):
 
 
 def test_now_goes_on_on_a_worker(syslog_ng, stream):
-    pairs = times(syslog_ng, stream, "${C_UNIXTIME}", 'parallelize(workers(2) worker-partition-key("same"))', 60)
+    path = 'parallelize(workers(2) worker-partition-key("same")); rewrite(r_slow); rewrite(r_believed)'
+    pairs = times(syslog_ng, stream, path, 60)
     assert duration(pairs) > 2 * ROUNDING_SECONDS - 0.1
     assert lag(pairs) < ROUNDING_SECONDS
 
 
-def test_what_a_source_reads_after_helping_came_later(syslog_ng, stream):
+def test_now_goes_on_on_a_source_that_helps(syslog_ng, stream):
     """With next to no prefetch its thread works on messages, in the middle of reading."""
-    pairs = times(syslog_ng, stream, "${R_UNIXTIME}", "parallelize(workers(1) prefetch(1))", 200)
+    pairs = times(syslog_ng, stream, "rewrite(r_believed); parallelize(workers(1) prefetch(1)); rewrite(r_slow)", 200)
     assert syslog_ng.element()["counters"]["inline"]["crowded"] > 0
     # between reading and the end of the work some others may come first
     assert lag(pairs) < ROUNDING_SECONDS + duration(pairs) / 4
