@@ -410,6 +410,32 @@ host_compat_take_message(LogMessage **msg, const LogPathOptions *path_options, g
   (*msg)->flags |= LF_STATE_OWN_PAYLOAD;
 }
 
+#if HOST_IS_4
+/* From 4.2 on it does not protect what it keeps. */
+static gboolean
+_is_keeper(LogPipe *pipe)
+{
+  const gchar *name = log_pipe_get_persist_name(pipe);
+
+  return name && g_str_has_prefix(name, "grouping-by");
+}
+#endif
+
+/* All pipes of the configuration for which `matches` holds. */
+static GPtrArray *
+_find_pipes(GlobalConfig *cfg, gboolean (*matches)(LogPipe *))
+{
+  GPtrArray *pipes = cfg->tree.initialized_pipes;
+  GPtrArray *result = g_ptr_array_new();
+
+  for (guint i = 0; i < pipes->len; i++)
+    {
+      if (matches(g_ptr_array_index(pipes, i)))
+        g_ptr_array_add(result, g_ptr_array_index(pipes, i));
+    }
+  return result;
+}
+
 /* Whether messages get from any pipe of `from` to any of `to`. */
 static gboolean
 _reach(GPtrArray *from, GPtrArray *to)
@@ -425,48 +451,35 @@ _reach(GPtrArray *from, GPtrArray *to)
   return result;
 }
 
-gboolean
-host_compat_shares_path_with_builtin(LogPipe *pipe)
+/* Whether messages get to the pipe from one for which `matches` holds, or, `either_way`, from the pipe to such a one. */
+static gboolean
+_shares_path_with(LogPipe *pipe, gboolean (*matches)(LogPipe *), gboolean either_way)
 {
-  GPtrArray *pipes = log_pipe_get_config(pipe)->tree.initialized_pipes;
-  GPtrArray *builtins = g_ptr_array_new();
   GPtrArray *itself = g_ptr_array_new();
+  GPtrArray *others = _find_pipes(log_pipe_get_config(pipe), matches);
   gboolean result;
 
   g_ptr_array_add(itself, pipe);
-  for (guint i = 0; i < pipes->len; i++)
-    {
-      if (_is_builtin(g_ptr_array_index(pipes, i)))
-        g_ptr_array_add(builtins, g_ptr_array_index(pipes, i));
-    }
-  result = _reach(builtins, itself) || _reach(itself, builtins);
+  result = _reach(others, itself) || (either_way && _reach(itself, others));
+  g_ptr_array_free(others, TRUE);
   g_ptr_array_free(itself, TRUE);
-  g_ptr_array_free(builtins, TRUE);
   return result;
+}
+
+gboolean
+host_compat_shares_path_with_builtin(LogPipe *pipe)
+{
+  return _shares_path_with(pipe, _is_builtin, TRUE);
 }
 
 gboolean
 host_compat_is_behind_keeper(LogPipe *pipe)
 {
-  gboolean result = FALSE;
 #if HOST_IS_4
-  GPtrArray *pipes = log_pipe_get_config(pipe)->tree.initialized_pipes;
-  GPtrArray *keepers = g_ptr_array_new();
-  GPtrArray *itself = g_ptr_array_new();
-
-  g_ptr_array_add(itself, pipe);
-  for (guint i = 0; i < pipes->len; i++)
-    {
-      const gchar *name = log_pipe_get_persist_name(g_ptr_array_index(pipes, i));
-
-      if (name && g_str_has_prefix(name, "grouping-by"))
-        g_ptr_array_add(keepers, g_ptr_array_index(pipes, i));
-    }
-  result = _reach(keepers, itself);
-  g_ptr_array_free(itself, TRUE);
-  g_ptr_array_free(keepers, TRUE);
+  return _shares_path_with(pipe, _is_keeper, FALSE);
+#else
+  return FALSE;
 #endif
-  return result;
 }
 
 static LogSource *

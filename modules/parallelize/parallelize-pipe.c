@@ -36,7 +36,6 @@ typedef struct _ParallelizePipe
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
-  gboolean has_asked_for_builtin;       /* of the host, and turned itself off if need be */
   gboolean is_behind_keeper;    /* of messages; see host-compat.h */
   gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
@@ -612,13 +611,12 @@ _pre_config_init(LogPipe *s)
 
   /* Once: when the host comes back to this configuration, drivers have pointers to what they have freed, until they are
    * initialized again. */
-  if (!self->has_asked_for_builtin && self->worker_count && host_compat_shares_path_with_builtin(s))
+  if (!self->has_run && self->worker_count && host_compat_shares_path_with_builtin(s))
     {
       msg_warning("WARNING: parallelize() is off, since it is in one path with builtin-parallelize(); remove one of the two",
                   _tag_id(self), _tag_location(self));
       self->worker_count = 0;
     }
-  self->has_asked_for_builtin = TRUE;
   host_compat_announce_workers(self->worker_count);
   return TRUE;
 }

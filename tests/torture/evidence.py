@@ -12,6 +12,13 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 KEPT = REPOSITORY / "build/torture"
 
 
+def keep(folder, kept):
+    """Moves a folder to where it stays, instead of what was kept there before."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, kept)
+
+
 def keep_if_failed(name, run):
     """Calls run() with an empty folder, which it may fill, and returns its exit code.
 
@@ -30,9 +37,7 @@ def keep_if_failed(name, run):
         shutil.rmtree(folder)
         return 0
     kept = KEPT / name
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(folder, kept)
+    keep(folder, kept)
     print(f"FAILED: {kept} has the configuration, the daemon's log and what it wrote\n    again: {shlex.join(sys.argv)}",
           flush=True)
     return exit_code

@@ -386,16 +386,9 @@ class Trial:
         self._open_replays.clear()
 
     def _writable_bytes(self):
-        found = re.search(r"VmData:\s+(\d+)", self._status())
-        assert found, "the daemon has no memory any more"
-        return int(found[1]) * 1024
-
-    def _status(self):
-        """Of the daemon's process; empty if there is none."""
-        try:
-            return Path(f"/proc/{self.daemon.pid}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
+        status = self.daemon.process_status()
+        assert "VmData" in status, "the daemon has no memory any more"
+        return int(status["VmData"].split()[0]) * 1024
 
     def _received(self):
         return self.daemon.stats().get("center;;received;processed", 0)
@@ -511,7 +504,7 @@ class Trial:
     def _is_dead(self):
         """Or about to be: its connections may end before it does, and a core takes a while."""
         poll(lambda: not self.daemon.running(), DYING_SECONDS)
-        poll(lambda: "CoreDumping:\t1" not in self._status(), STUCK_SECONDS)
+        poll(lambda: self.daemon.process_status().get("CoreDumping") != "1", STUCK_SECONDS)
         return not self.daemon.running()
 
     def _describe_outputs(self):

@@ -708,14 +708,10 @@ parallelize_engine::help(std::uint64_t until_in_flight, ParallelizeInlineReason 
         {
           // What is queued again may have nobody but us to run it.
           more = true;
-          if (nobody_is_alive())
-            {
-              until_in_flight = 0;
-              to_the_end = true;
-            }
+          to_the_end |= nobody_is_alive();
         }
       helped_published_.fetch_add(done, std::memory_order_relaxed);
-      more &= runnable() > until_in_flight && (to_the_end || now() - started < longest_help_ns);
+      more &= to_the_end ? runnable() > 0 : runnable() > until_in_flight && now() - started < longest_help_ns;
     }
   helped_stolen_.fetch_add(counters.stolen.get(), std::memory_order_relaxed);
   sources_busy_ns_.fetch_add(counters.busy.total(), std::memory_order_relaxed);

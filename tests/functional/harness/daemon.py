@@ -241,7 +241,14 @@ class Daemon:
 
     def resident_kib(self):
         """Memory in use."""
-        return self._status("VmRSS")
+        return int(self.process_status()["VmRSS"].split()[0])
+
+    def process_status(self):
+        """What the kernel says of the process, as text by name; nothing if it is gone."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return {}
 
     def thread_names(self):
         """The names of all threads, by thread id."""
@@ -305,10 +312,6 @@ class Daemon:
 
     def _reloads_finished(self):
         return len(self.logged("Configuration reload finished"))
-
-    def _status(self, field):
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)[1])
 
     def _line_count(self, name):
         path = self.path(name)
