@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# add_module(TARGET name [GRAMMAR name-grammar] SOURCES ... [DEPENDS ...] [INCLUDES ...])
+# add_module(TARGET name [GRAMMAR folder/name-grammar] SOURCES ... [DEPENDS ...] [INCLUDES ...])
 #
 # Builds lib<name>.so, a plugin module of the host, with the interface of the host's own add_module(). The
 # module exports what the linker script <name>.map beside its sources lists.
@@ -8,6 +8,8 @@
 function (generate_grammar NAME)
   set(YM ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}.ym)
   set(Y ${CMAKE_CURRENT_BINARY_DIR}/${NAME}.y)
+  get_filename_component(FOLDER ${Y} DIRECTORY)
+  file(MAKE_DIRECTORY ${FOLDER})
   set(MERGE ${SYSLOG_NG_TOOLSDIR}/merge-grammar.py)
 
   add_custom_command(

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "parallelize-metrics.h"
+#include "config/options.h"
 #include "control/control-commands.h"
 #include "control/control-connection.h"
 #include "engine/monitor.h"
 #include "host-stats.h"
 #include "messages.h"
-#include "parallelize-options.h"
 
 #include <iv.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef PARALLELIZE_PIPE_H_INCLUDED
 #define PARALLELIZE_PIPE_H_INCLUDED 1
 
+#include "config/options.h"
 #include "logpipe.h"
-#include "parallelize-options.h"
 
 /*
  * The log path element.  Takes over `options` and `location` ("file:line:column").

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "parallelize-worker.h"
 #include "host-compat.h"
-#include "mainloop.h"
 #include "mainloop-worker.h"
+#include "mainloop.h"
 
 #include <errno.h>
 #include <iv.h>

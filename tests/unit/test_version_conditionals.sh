@@ -22,5 +22,5 @@ sources() {
 no "$(sources | xargs grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif)\b' |
   grep -vE '#ifndef PARALLELIZE_\w+_INCLUDED$|#ifndef RESEQUENCE_\w+_INCLUDED$|#ifdef __cplusplus$')" 'a preprocessor conditional'
 no "$(sources | xargs grep -nE '\b(VERSION_(VALUE|STR|PRODUCT)\w*|SYSLOG_NG_VERSION|HOST_(IS|HAS)_\w+)\b' |
-  grep -vE '^\./parallelize-plugin\.c:[0-9]+: +\.version = SYSLOG_NG_VERSION,$')" "a word about the host's version"
+  grep -vE '^\./config/plugin\.c:[0-9]+: +\.version = SYSLOG_NG_VERSION,$')" "a word about the host's version"
 exit "$failed"

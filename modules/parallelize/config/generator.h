@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PARALLELIZE_GENERATOR_H_INCLUDED
-#define PARALLELIZE_GENERATOR_H_INCLUDED 1
+#ifndef PARALLELIZE_CONFIG_GENERATOR_H_INCLUDED
+#define PARALLELIZE_CONFIG_GENERATOR_H_INCLUDED 1
 
 #include "cfg-args.h"
-#include "parallelize-options.h"
+#include "config/options.h"
 #include "plugin.h"
 
 /* Plugin method: a CfgBlockGenerator that expands parallelize() or resequence(). */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cfg-parser.h"
+#include "config/generator.h"
+#include "config/keyword.h"
+#include "config/options.h"
+#include "config/parser.h"
 #include "host-compat.h"
-#include "parallelize-generator.h"
-#include "parallelize-keyword.h"
 #include "parallelize-metrics.h"
-#include "parallelize-options.h"
-#include "parallelize-parser.h"
-#include "plugin.h"
 #include "plugin-types.h"
+#include "plugin.h"
 
 #include <gmodule.h>
 

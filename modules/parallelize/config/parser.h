@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PARALLELIZE_PARSER_H_INCLUDED
-#define PARALLELIZE_PARSER_H_INCLUDED 1
+#ifndef PARALLELIZE_CONFIG_PARSER_H_INCLUDED
+#define PARALLELIZE_CONFIG_PARSER_H_INCLUDED 1
 
 #include "cfg-parser.h"
-#include "parallelize-options.h"
+#include "config/options.h"
 
 #define PARALLELIZE_MAX_MESSAGES 100000000
 

@@ -2,8 +2,8 @@
 /*
  * The word parallelize on a host that has a parallelize() of its own.
  */
-#ifndef PARALLELIZE_KEYWORD_H_INCLUDED
-#define PARALLELIZE_KEYWORD_H_INCLUDED 1
+#ifndef PARALLELIZE_CONFIG_KEYWORD_H_INCLUDED
+#define PARALLELIZE_CONFIG_KEYWORD_H_INCLUDED 1
 
 #include "syslog-ng.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-parser.h"
+#include "config/parser.h"
 #include "cfg-args.h"
+#include "config/parallelize-grammar.h"
 #include "host-compat.h"
-#include "parallelize-grammar.h"
 #include "logpipe.h"
 
 #include <string.h>

@@ -7,7 +7,7 @@
  * parser { parallelize-element(...) } where a log path element is expected,
  * and to parallelize-element(...) within parser { } itself.
  */
-#include "parallelize-generator.h"
+#include "config/generator.h"
 #include "cfg-block-generator.h"
 #include "cfg-lexer.h"
 #include "cfg.h"

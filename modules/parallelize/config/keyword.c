@@ -8,7 +8,7 @@
  * gets its name back when the configuration has been read, and if it is thrown
  * away because of an error.  Both happen before the next one is read.
  */
-#include "parallelize-keyword.h"
+#include "config/keyword.h"
 #include "apphook.h"
 #include "cfg-parser.h"
 #include "host-compat.h"

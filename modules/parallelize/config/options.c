@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-options.h"
+#include "config/options.h"
 #include "template/templates.h"
 
 #include <sched.h>
