@@ -4,7 +4,7 @@
 #include "control/control-commands.h"
 #include "control/control-connection.h"
 #include "engine/monitor.h"
-#include "host-stats.h"
+#include "host/stats.h"
 #include "messages.h"
 
 #include <iv.h>

@@ -2,7 +2,16 @@
 #include "parallelize-pipe.h"
 #include "cfg.h"
 #include "engine/engine.h"
-#include "host-compat.h"
+#include "host/batch-callbacks.h"
+#include "host/cached-time.h"
+#include "host/forward.h"
+#include "host/internal-source.h"
+#include "host/message-ownership.h"
+#include "host/path-search.h"
+#include "host/pipe-methods.h"
+#include "host/source-window.h"
+#include "host/thread-ids.h"
+#include "host/when-running.h"
 #include "messages.h"
 #include "parallelize-message.h"
 #include "parallelize-metrics.h"
@@ -36,7 +45,7 @@ typedef struct _ParallelizePipe
   ParallelizeEngine *engine;    /* between init and deinit */
   ParallelizeWorkers *workers;  /* the same; started when the configuration is up */
   ParallelizeMetrics *metrics;  /* the same; of an engine that was started */
-  gboolean is_behind_keeper;    /* of messages; see host-compat.h */
+  gboolean upstream_retains_messages;   /* see host/path-search.h; TRUE until the configuration is up */
   gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
   GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
@@ -49,7 +58,7 @@ struct _ParallelizeBatch
 {
   ParallelizePipe *pipe;
   ParallelizeProducer *producer;
-  HostCompatSource *source;     /* that this thread reads; NULL: none */
+  HostSource *source;           /* that this thread reads; NULL: none */
   gsize came;                   /* messages, also before it was published in between */
   gboolean goes_on;             /* it is published in between */
   WorkerBatchCallback finished;
@@ -102,7 +111,7 @@ _forward_from(LogPipe *pipe, LogMessage *msg, const LogPathOptions *path_options
   msg_set_context(msg);
   scratch_buffers_mark(&mark);
   running++;
-  host_compat_forward_detached(pipe, msg, path_options);
+  host_forward_detached(pipe, msg, path_options);
   running--;
   scratch_buffers_reclaim_marked(mark);
   msg_set_context(NULL);
@@ -151,10 +160,10 @@ _forward_from_outlet(gpointer s, guint outlet, const ParallelizeMessage *message
 static void
 _publish(gpointer s, ParallelizeThread on)
 {
-  if (host_compat_thread_has_batches())
+  if (host_batch_callbacks_are_invoked())
     main_loop_worker_invoke_batch_callbacks();
   /* with slow messages, or as a helper, it will be long before this thread is back in its event loop */
-  host_compat_forget_time();
+  host_cached_time_forget();
 }
 
 static void
@@ -221,14 +230,14 @@ _hot_key(gpointer s, const gchar *key, gsize key_length, guint percent)
 static void
 _check_source_window(ParallelizePipe *self, LogMessage *msg)
 {
-  gsize window = host_compat_get_source_window(msg);
+  gsize window = host_source_get_maximum_window(msg);
   gsize wanted = (gsize) self->worker_count * WINDOW_PER_WORKER;
 
   if (window == 0 || window >= wanted || !g_atomic_int_compare_and_exchange(&self->window_warned, FALSE, TRUE))
     return;
   msg_warning("WARNING: window too small for parallelize(), one connection cannot keep the workers busy; "
               "increase log-iw-size() of the source, which is divided by its max-connections()",
-              evt_tag_str("source", host_compat_get_source_name(msg)),
+              evt_tag_str("source", host_source_get_name(msg)),
               evt_tag_long("window_per_connection", window),
               evt_tag_long("wanted_per_connection", wanted),
               evt_tag_int("workers", self->worker_count),
@@ -241,7 +250,7 @@ _report_window(ParallelizeBatch *batch)
 {
   gsize window, left;
 
-  if (batch->source && !batch->goes_on && host_compat_get_window(batch->source, &window, &left))
+  if (batch->source && !batch->goes_on && host_source_get_window(batch->source, &window, &left))
     parallelize_producer_report_window(batch->producer, window, left, batch->came);
 }
 
@@ -286,7 +295,7 @@ _batch_finished(gpointer user_data)
 static ParallelizeBatch *
 _open_batch(ParallelizePipe *self, LogMessage *msg, const LogPathOptions *path_options)
 {
-  gboolean batches = host_compat_thread_has_batches();
+  gboolean batches = host_batch_callbacks_are_invoked();
   /* Whoever runs strands of another parallelize() may be busy for long with messages that have not come to us, and
    * would keep the outlets of one that has. */
   gboolean forwards = batches && !(_has_outlets(self) && running);
@@ -303,9 +312,9 @@ _open_batch(ParallelizePipe *self, LogMessage *msg, const LogPathOptions *path_o
   /* A message that this thread runs for others was read by another one, whose source may be gone before the batch. */
   if (path_options->ack_needed && !running)
     {
-      batch->source = host_compat_get_batch_source(msg);
+      batch->source = host_source_of_batch(msg);
       if (msg->flags & LF_INTERNAL)
-        host_compat_note_internal(msg);
+        host_internal_source_note(msg);
     }
   batch->producer = parallelize_producer_open(self->engine,
                                               (forwards ? PARALLELIZE_PRODUCER_BATCHES : 0)
@@ -316,7 +325,7 @@ _open_batch(ParallelizePipe *self, LogMessage *msg, const LogPathOptions *path_o
   batch->next = open_batches;
   open_batches = batch;
   if (batches)
-    host_compat_register_last_batch_callback(&batch->finished);
+    host_batch_callbacks_register_last(&batch->finished);
   return batch;
 }
 
@@ -384,7 +393,7 @@ _forward_with_ticket(ParallelizePipe *self, ParallelizeProducer *producer, LogMe
   };
 
   parallelize_ticket_enter(&ticket);
-  host_compat_forward_detached(&self->super, msg, path_options);
+  host_forward_detached(&self->super, msg, path_options);
   parallelize_ticket_enter(ticket.outer);
   parallelize_ticket_release(ticket.held);
   /* may run what has come to outlets */
@@ -400,13 +409,13 @@ _forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *ms
   if (_has_outlets(self))
     _forward_with_ticket(self, batch->producer, msg, path_options);
   else
-    host_compat_forward_detached(&self->super, msg, path_options);
+    host_forward_detached(&self->super, msg, path_options);
   batch->forwarding = FALSE;
 
   if (G_UNLIKELY(batch->finished_meanwhile))
     {
       batch->finished_meanwhile = FALSE;
-      host_compat_register_last_batch_callback(&batch->finished);
+      host_batch_callbacks_register_last(&batch->finished);
     }
 }
 
@@ -434,7 +443,7 @@ _forward_timed(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg,
 static void
 _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const LogPathOptions *path_options)
 {
-  gboolean batches = host_compat_thread_has_batches();
+  gboolean batches = host_batch_callbacks_are_invoked();
   ParallelizeProducer *producer = batch->producer;
   ParallelizeMessage message;
   ScratchBuffersMarker mark;
@@ -444,7 +453,7 @@ _enqueue(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *msg, const 
 
   /* Another branch holds it as well: the queue nodes in a message are not
    * locked, two threads may not queue the same one. */
-  host_compat_take_message(&msg, path_options, self->is_behind_keeper);
+  host_message_take_ownership(&msg, path_options, self->upstream_retains_messages);
 
   parallelize_message_pack(&message, msg, path_options, parallelize_ticket_hold(parallelize_ticket_current()));
 
@@ -592,9 +601,9 @@ _init(LogPipe *s)
   self->window_warned = FALSE;
   if (!self->worker_count)
     return TRUE;
-  host_compat_expect_internal();
-  /* until that can be told: sources may start before we are asked */
-  self->is_behind_keeper = TRUE;
+  host_internal_source_expect();
+  /* The answer is known when the configuration is up, but sources may start before. */
+  self->upstream_retains_messages = TRUE;
 
   resequence_bind_all(log_pipe_get_config(s));
   self->engine = _new_engine(self);
@@ -611,13 +620,13 @@ _pre_config_init(LogPipe *s)
 
   /* Once: when the host comes back to this configuration, drivers have pointers to what they have freed, until they are
    * initialized again. */
-  if (!self->has_run && self->worker_count && host_compat_shares_path_with_builtin(s))
+  if (!self->has_run && self->worker_count && host_path_shares_with_builtin(s))
     {
       msg_warning("WARNING: parallelize() is off, since it is in one path with builtin-parallelize(); remove one of the two",
                   _tag_id(self), _tag_location(self));
       self->worker_count = 0;
     }
-  host_compat_announce_workers(self->worker_count);
+  host_thread_ids_announce_workers(self->worker_count);
   return TRUE;
 }
 
@@ -634,14 +643,14 @@ _report_start(gpointer s, gpointer user_data)
   if (parallelize_workers_count_without_id(self->workers))
     msg_notice("Workers of parallelize() have no place in the daemon's memory queues and use their locked path",
                evt_tag_int("workers", parallelize_workers_count_without_id(self->workers)),
-               evt_tag_str("reason", host_compat_explain_missing_place()),
+               evt_tag_str("reason", host_thread_ids_explain_missing()),
                _tag_id(self),
                _tag_location(self));
-  else if (host_compat_count_missing_ids())
+  else if (host_thread_ids_count_missing())
     msg_warning("WARNING: with the workers of parallelize() the daemon may have more threads than it can number; "
                 "those that start last have no place in its memory queues and use their locked path",
                 evt_tag_int("workers", self->worker_count),
-                evt_tag_int("too_many", host_compat_count_missing_ids()),
+                evt_tag_int("too_many", host_thread_ids_count_missing()),
                 _tag_id(self),
                 _tag_location(self));
 }
@@ -653,13 +662,13 @@ _post_config_init(LogPipe *s)
 
   if (!self->worker_count)
     return TRUE;
-  self->is_behind_keeper = host_compat_is_behind_keeper(s);
-  g_ptr_array_foreach(self->outlets, resequence_pipe_look_for_keeper, NULL);
+  self->upstream_retains_messages = host_path_upstream_retains_messages(s);
+  g_ptr_array_foreach(self->outlets, resequence_pipe_check_upstream, NULL);
   parallelize_workers_start(self->workers);
   self->has_run = TRUE;
   self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
                                           self->options->partition_key, _hot_key_hint(self));
-  host_compat_when_running(_report_start, self);
+  host_when_running(_report_start, self);
   return TRUE;
 }
 
@@ -773,7 +782,7 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
   if (options->partition_key)
     self->key = _compile_key(options->partition_key, cfg);
   self->worker_count = parallelize_options_get_workers(options);
-  host_compat_mark_border(&self->super);
-  host_compat_set_config_methods(&self->super, _pre_config_init, _post_config_init);
+  host_pipe_mark_thread_boundary(&self->super);
+  host_pipe_set_config_methods(&self->super, _pre_config_init, _post_config_init);
   return &self->super;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "parallelize-worker.h"
-#include "host-compat.h"
+#include "host/internal-source.h"
+#include "host/worker-thread.h"
 #include "mainloop-worker.h"
 #include "mainloop.h"
 
@@ -98,7 +99,7 @@ _thread(gpointer user_data)
   ParallelizeWorker *self = user_data;
 
   iv_init();
-  self->has_id = host_compat_worker_thread_start();
+  self->has_id = host_worker_thread_start();
   _init_watches(self);
   _report_ready(self);
 
@@ -106,7 +107,7 @@ _thread(gpointer user_data)
   iv_main();
 
   iv_event_unregister(&self->woken);
-  host_compat_worker_thread_stop();
+  host_worker_thread_stop();
   iv_event_post(&self->ended);
   iv_deinit();
   return NULL;
@@ -139,7 +140,7 @@ _exit_requested(gpointer user_data)
 {
   ExitRequest *request = user_data;
 
-  host_compat_let_internal_sleep();
+  host_internal_source_disable_wakeup();
   if (request->workers)
     {
       request->workers->exit_request = NULL;

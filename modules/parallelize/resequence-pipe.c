@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "resequence-pipe.h"
-#include "host-compat.h"
+#include "host/forward.h"
+#include "host/message-ownership.h"
+#include "host/path-search.h"
+#include "host/pipe-methods.h"
 #include "messages.h"
 #include "parallelize-message.h"
 #include "parallelize-ticket.h"
@@ -17,7 +20,7 @@ typedef struct _ResequencePipe
   LogPipe super;
   gchar *location;
   gboolean reached;
-  gboolean is_behind_keeper;    /* of messages; see host-compat.h */
+  gboolean upstream_retains_messages;   /* see host/path-search.h; TRUE until the configuration is up */
   GArray *bindings;             /* of Binding */
 } ResequencePipe;
 
@@ -44,18 +47,18 @@ _pass(ResequencePipe *self, const ParallelizeTicket *ticket, LogMessage *msg, co
 {
   ParallelizeTicket *before = parallelize_ticket_enter(ticket->outer);
 
-  host_compat_forward_detached(&self->super, msg, path_options);
+  host_forward_detached(&self->super, msg, path_options);
   parallelize_ticket_enter(before);
 }
 
 static void
-_park(ParallelizeTicket *ticket, guint outlet, LogMessage *msg, const LogPathOptions *path_options, gboolean is_kept)
+_park(ParallelizeTicket *ticket, guint outlet, LogMessage *msg, const LogPathOptions *path_options, gboolean is_retained)
 {
   ParallelizeMessage copy;
 
   /* Another branch holds it as well, and the thread that will forward this
    * copy may not queue the same message: see the enqueueing of parallelize(). */
-  host_compat_take_message(&msg, path_options, is_kept);
+  host_message_take_ownership(&msg, path_options, is_retained);
   parallelize_message_pack(&copy, msg, path_options, parallelize_ticket_hold(ticket->outer));
   copy.ticket = ticket->number;
   if (ticket->runner)
@@ -85,7 +88,7 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
   if (ticket->producer && parallelize_producer_may_pass(ticket->producer, binding->outlet, ticket->number))
     _pass(self, ticket, msg, path_options);
   else
-    _park(ticket, binding->outlet, msg, path_options, self->is_behind_keeper);
+    _park(ticket, binding->outlet, msg, path_options, self->upstream_retains_messages);
 }
 
 /************************************************************************
@@ -104,7 +107,7 @@ _init(LogPipe *s)
                 evt_tag_str("location", self->location));
       return FALSE;
     }
-  self->is_behind_keeper = TRUE;        /* until that can be told */
+  self->upstream_retains_messages = TRUE;
   s->queue = self->bindings->len ? _queue : log_pipe_forward_msg;
   return TRUE;
 }
@@ -140,11 +143,11 @@ resequence_pipe_set_reached(LogPipe *s)
 }
 
 void
-resequence_pipe_look_for_keeper(gpointer s, gpointer user_data)
+resequence_pipe_check_upstream(gpointer s, gpointer user_data)
 {
   ResequencePipe *self = s;
 
-  self->is_behind_keeper = host_compat_is_behind_keeper(&self->super);
+  self->upstream_retains_messages = host_path_upstream_retains_messages(&self->super);
 }
 
 void
@@ -167,6 +170,6 @@ resequence_pipe_new(gchar *location, GlobalConfig *cfg)
   self->super.free_fn = _free;
   self->location = location;
   self->bindings = g_array_new(FALSE, FALSE, sizeof(Binding));
-  host_compat_mark_border(&self->super);
+  host_pipe_mark_thread_boundary(&self->super);
   return &self->super;
 }

@@ -15,8 +15,11 @@ void resequence_pipe_set_reached(LogPipe *s);
 /* What has entered `parallelize` leaves here by the engine's outlet with this number. */
 void resequence_pipe_bind(LogPipe *s, LogPipe *parallelize, guint outlet);
 
-/* A GFunc for such pipes, when the configuration is initialized and before messages come: does somebody in front keep
- * them?  Main thread. */
-void resequence_pipe_look_for_keeper(gpointer s, gpointer user_data);
+/*
+ * A GFunc for such pipes: looks whether an element before the pipe retains
+ * messages.  Main thread, after the configuration was initialized and before the
+ * workers start.
+ */
+void resequence_pipe_check_upstream(gpointer s, gpointer user_data);
 
 #endif

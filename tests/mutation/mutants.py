@@ -17,8 +17,11 @@ TICKET = "modules/parallelize/parallelize-ticket.c"
 RESEQUENCE = "modules/parallelize/resequence-pipe.c"
 BINDING = "modules/parallelize/resequence-binding.c"
 WORKER = "modules/parallelize/parallelize-worker.c"
-COMPAT = "modules/parallelize/host-compat.c"
-STATS = "modules/parallelize/host-stats.c"
+BATCH_CALLBACKS = "modules/parallelize/host/batch-callbacks.c"
+FORWARD = "modules/parallelize/host/forward.c"
+OWNERSHIP = "modules/parallelize/host/message-ownership.c"
+STATS = "modules/parallelize/host/stats.c"
+THREAD_IDS = "modules/parallelize/host/thread-ids.c"
 METRICS = "modules/parallelize/parallelize-metrics.c"
 JSON = "modules/parallelize/engine/json.hpp"
 TOP = "tools/parallelize-top"
@@ -186,19 +189,19 @@ MUTANTS = [
     std::lock_guard lock(mutex_);
     for (""", TSAN),
     # the host half
-    Mutant("drop the clone", PIPE, "  host_compat_take_message(&msg, path_options, self->is_behind_keeper);\n", "",
+    Mutant("drop the clone", PIPE, "  host_message_take_ownership(&msg, path_options, self->upstream_retains_messages);\n", "",
            ("functional test_branches.py", "torture load 8", "torture change 8")),
-    Mutant("acknowledge twice", PIPE, "  host_compat_forward_detached(pipe, msg, path_options);\n",
-           "  log_msg_ack(msg, path_options, AT_PROCESSED);\n  host_compat_forward_detached(pipe, msg, path_options);\n",
+    Mutant("acknowledge twice", PIPE, "  host_forward_detached(pipe, msg, path_options);\n",
+           "  log_msg_ack(msg, path_options, AT_PROCESSED);\n  host_forward_detached(pipe, msg, path_options);\n",
            ("functional test_flow_control.py", "torture load 8")),
     Mutant("never acknowledge", MESSAGE, "path_options->ack_needed = !!(self->flags & MESSAGE_ACK_NEEDED);",
            "path_options->ack_needed = FALSE;", ("functional test_flow_control.py", "torture load 8")),
     Mutant("forget that flow control was asked for", MESSAGE,
            "path_options->flow_control_requested = !!(self->flags & MESSAGE_FLOW_CONTROL_REQUESTED);", "",
            ("functional test_log_path_flags.py", "functional test_messages.py", "functional test_flow_control.py")),
-    Mutant("do not publish", PIPE, "  if (host_compat_thread_has_batches())\n    main_loop_worker_invoke_batch_callbacks();",
+    Mutant("do not publish", PIPE, "  if (host_batch_callbacks_are_invoked())\n    main_loop_worker_invoke_batch_callbacks();",
            "  (void) s;", ("functional test_dispatch.py", "torture load 8")),
-    Mutant("close the batch before the destination's queue is published", COMPAT,
+    Mutant("close the batch before the destination's queue is published", BATCH_CALLBACKS,
            "  iv_list_del(&callback->list);\n  iv_list_add_tail(&callback->list, list);", "  (void) list;",
            ("functional test_several_in_one_path.py",)),
     Mutant("give up a batch in the middle of a message", PIPE, "  if (batch->forwarding)\n", "  if (FALSE)\n",
@@ -220,18 +223,18 @@ MUTANTS = [
     Mutant("do not tell the workers to stop", WORKER, "      parallelize_engine_stop(request->workers->engine);", "",
            ("functional test_stop.py",)),
     # Not here: that what a grouping-by() keeps is not changed. It takes a host from 4.2 on.
-    Mutant("share the table of values with other branches", COMPAT, "  if ((*msg)->flags & LF_STATE_OWN_PAYLOAD)", "  if (TRUE)",
+    Mutant("share the table of values with other branches", OWNERSHIP, "  if ((*msg)->flags & LF_STATE_OWN_PAYLOAD)", "  if (TRUE)",
            ("functional test_branches.py",)),
-    Mutant("wake internal() when its thread has ended", WORKER, "  host_compat_let_internal_sleep();\n", "",
+    Mutant("wake internal() when its thread has ended", WORKER, "  host_internal_source_disable_wakeup();\n", "",
            ("functional test_internal_source.py",)),
-    Mutant("let the host believe that no time passes", PIPE, "  host_compat_forget_time();\n", "", ("functional test_time.py",)),
+    Mutant("let the host believe that no time passes", PIPE, "  host_cached_time_forget();\n", "", ("functional test_time.py",)),
     Mutant("spare descriptors at the expense of the configuration before", PIPE, "self->has_run ? 0 : SPARE", "SPARE",
            ("functional test_thread_limit.py",)),
     Mutant("do not come back after the quantum", WORKER, "        iv_task_register(&self->run_again);", "        {}",
            ("functional test_dispatch.py",)),
-    Mutant("two threads with one id", COMPAT, "          own_id = thread_ids.first + i;", "          own_id = thread_ids.first;",
+    Mutant("two threads with one id", THREAD_IDS, "          own_id = thread_ids.first + i;", "          own_id = thread_ids.first;",
            ("functional test_worker_threads.py", "torture load 8")),
-    Mutant("let the path behind decide whether a message has matched", COMPAT,
+    Mutant("let the path behind decide whether a message has matched", FORWARD,
            "  detached.flow_control_requested = path_options->flow_control_requested;",
            "  detached.flow_control_requested = path_options->flow_control_requested;\n  detached.matched = path_options->matched;",
            ("functional test_log_path_flags.py",)),
@@ -245,7 +248,7 @@ MUTANTS = [
            ("functional test_resequence.py",)),
     Mutant("never release a held ticket", TICKET, "      parallelize_engine_release_ticket(held->engine, held->number);", "",
            ("functional test_resequence.py",)),
-    Mutant("park a message that others hold", RESEQUENCE, "  host_compat_take_message(&msg, path_options, is_kept);\n", "  (void) is_kept;\n",
+    Mutant("park a message that others hold", RESEQUENCE, "  host_message_take_ownership(&msg, path_options, is_retained);\n", "  (void) is_retained;\n",
            ("functional test_resequence.py",)),
     Mutant("every resequence() belongs to every parallelize() before it", BINDING, "if (step.open == 0)", "if (step.open != CLOSED)",
            ("functional test_resequence.py",)),

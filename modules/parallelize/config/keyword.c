@@ -11,7 +11,7 @@
 #include "config/keyword.h"
 #include "apphook.h"
 #include "cfg-parser.h"
-#include "host-compat.h"
+#include "host/when-running.h"
 #include "messages.h"
 
 #include <string.h>
@@ -77,7 +77,7 @@ static void
 _config_read(gint type, gpointer user_data)
 {
   if (owner != reported_owner)
-    host_compat_when_running(_report_owner, GINT_TO_POINTER(owner));
+    host_when_running(_report_owner, GINT_TO_POINTER(owner));
   reported_owner = owner;
   parallelize_keyword_give_back();
 }

@@ -2,7 +2,7 @@
 #include "config/parser.h"
 #include "cfg-args.h"
 #include "config/parallelize-grammar.h"
-#include "host-compat.h"
+#include "host/lexer.h"
 #include "logpipe.h"
 
 #include <string.h>
@@ -78,7 +78,7 @@ parallelize_parser_reset_options(ParallelizeOptions **options)
 gchar *
 parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
 {
-  const gchar *name = host_compat_get_lexer_name(lexer);
+  const gchar *name = host_lexer_get_name(lexer);
 
   const gchar *infix = name ? strstr(name, PARALLELIZE_BUFFER_INFIX) : NULL;
 

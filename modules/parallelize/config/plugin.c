@@ -4,7 +4,8 @@
 #include "config/keyword.h"
 #include "config/options.h"
 #include "config/parser.h"
-#include "host-compat.h"
+#include "host/thread-ids.h"
+#include "host/version.h"
 #include "parallelize-metrics.h"
 #include "plugin-types.h"
 #include "plugin.h"
@@ -58,9 +59,9 @@ G_MODULE_EXPORT gboolean parallelize_module_init(PluginContext *context, CfgArgs
 gboolean
 parallelize_module_init(PluginContext *context, CfgArgs *args)
 {
-  if (!host_compat_check_version())
+  if (!host_version_check())
     return FALSE;
-  host_compat_module_init();
+  host_thread_ids_init();
   parallelize_keyword_init();
   parallelize_metrics_init();
   plugin_register(context, parallelize_plugins, G_N_ELEMENTS(parallelize_plugins));

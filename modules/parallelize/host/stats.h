@@ -1,31 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A number in the host's stats.  All hosts list it as
- * parallelize;ID;WORKER;...;TYPE, newer ones also as Prometheus has it.
+ * A number in syslog-ng's stats.
+ *
+ * All versions list it as parallelize;ID;WORKER;...;TYPE.  syslog-ng 4 also lists
+ * it in the format of Prometheus.  All functions: main thread.
  */
 #ifndef PARALLELIZE_HOST_STATS_H_INCLUDED
 #define PARALLELIZE_HOST_STATS_H_INCLUDED 1
 
 #include "syslog-ng.h"
 
+G_BEGIN_DECLS
+
 typedef struct _HostStatsKey
 {
-  const gchar *name;            /* of the metric, without the host's prefix */
+  const gchar *name;            /* of the metric, without syslog-ng's prefix */
   const gchar *short_name;      /* of the type */
   const gchar *id;
-  const gchar *worker;          /* NULL: of the whole element */
+  const gchar *worker;          /* NULL: the number is of the whole element */
   const gchar *reason;          /* NULL: none */
-  gboolean is_gauge;            /* goes up and down */
+  gboolean is_gauge;            /* the number may decrease */
   gboolean is_nanoseconds;
 } HostStatsKey;
 
 typedef struct _HostStatsCounter HostStatsCounter;
 
-/* Copies what it needs.  NULL if the configured stats level leaves it out.  Main thread. */
+/*
+ * Copies the parts of `key`.  The caller owns the result.  NULL if the
+ * configured stats level leaves the number out.
+ */
 HostStatsCounter *host_stats_counter_new(const HostStatsKey *key);
 
-/* Main thread; NULL is ignored. */
+/* Both ignore NULL. */
 void host_stats_counter_set(HostStatsCounter *self, guint64 value);
 void host_stats_counter_free(HostStatsCounter *self);
+
+G_END_DECLS
 
 #endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host/source-window.h"
+#include "ack-tracker/ack_tracker.h"
+#include "host/batch-callbacks.h"
+#include "host/worker-thread.h"
+#include "logsource.h"
+
+HostSource *
+host_source_of_message(LogMessage *msg)
+{
+  return msg->ack_record && msg->ack_record->tracker ? msg->ack_record->tracker->source : NULL;
+}
+
+HostSource *
+host_source_of_batch(LogMessage *msg)
+{
+  /* A worker's message came from a thread that does not wait for the worker, so the source may be gone. */
+  if (host_worker_thread_is_current() || !host_batch_callbacks_are_invoked())
+    return NULL;
+  return host_source_of_message(msg);
+}
+
+gboolean
+host_source_get_window(HostSource *source, gsize *window, gsize *left)
+{
+  *window = source->full_window_size;
+  *left = MIN(window_size_counter_get(&source->window_size, NULL), *window);
+  return *window > 0;
+}
+
+gsize
+host_source_get_maximum_window(LogMessage *msg)
+{
+  HostSource *source = host_source_of_message(msg);
+
+  if (!source)
+    return 0;
+  if (log_source_is_dynamic_window_enabled(source))
+    return source->initial_window_size + source->dynamic_window.pool->pool_size;
+  return source->full_window_size;
+}
+
+const gchar *
+host_source_get_name(LogMessage *msg)
+{
+  HostSource *source = host_source_of_message(msg);
+
+  return source && source->stats_id ? source->stats_id : "";
+}
