@@ -3,9 +3,9 @@
 #include "config/options.h"
 #include "control/control-commands.h"
 #include "control/control-connection.h"
-#include "engine/monitor.h"
 #include "host/stats.h"
 #include "messages.h"
+#include "monitor/monitor.h"
 
 #include <iv.h>
 #include <string.h>

@@ -23,7 +23,7 @@ OWNERSHIP = "modules/parallelize/host/message-ownership.c"
 STATS = "modules/parallelize/host/stats.c"
 THREAD_IDS = "modules/parallelize/host/thread-ids.c"
 METRICS = "modules/parallelize/parallelize-metrics.c"
-JSON = "modules/parallelize/engine/json.hpp"
+JSON = "modules/parallelize/monitor/json.hpp"
 TOP = "tools/parallelize-top"
 
 RESEQUENCED = ("test_resequence", "test_engine_model", "test_engine_threads")

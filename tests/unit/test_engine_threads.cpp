@@ -10,7 +10,7 @@
 
 #include "dice.hpp"
 #include "engine/engine.h"
-#include "engine/monitor.h"
+#include "monitor/monitor.h"
 #include "order-check.hpp"
 
 #include <criterion/criterion.h>

@@ -4,8 +4,8 @@
 #include "engine/counter.hpp"
 #include "engine/histogram.hpp"
 #include "engine/hot-key.hpp"
-#include "engine/json.hpp"
 #include "engine/running-message.hpp"
+#include "monitor/json.hpp"
 
 #include <criterion/criterion.h>
 

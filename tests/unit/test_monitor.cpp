@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the monitor says of an engine.
 
-#include "engine/monitor.h"
 #include "fake-host.hpp"
+#include "monitor/monitor.h"
 
 #include <criterion/criterion.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What limits the throughput, judged by invented counters.
 
-#include "engine/verdict.hpp"
+#include "monitor/verdict.hpp"
 
 #include <criterion/criterion.h>
 

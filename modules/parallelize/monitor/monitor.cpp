@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "monitor.h"
+#include "monitor/monitor.h"
 
-#include "engine.hpp"
-#include "json.hpp"
-#include "verdict.hpp"
+#include "engine/engine.hpp"
+#include "monitor/json.hpp"
+#include "monitor/verdict.hpp"
 
 #include <algorithm>
 #include <deque>

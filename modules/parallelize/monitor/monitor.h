@@ -8,7 +8,7 @@
 #ifndef PARALLELIZE_MONITOR_H_INCLUDED
 #define PARALLELIZE_MONITOR_H_INCLUDED 1
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #ifdef __cplusplus
 extern "C" {
