@@ -21,7 +21,7 @@ sources() {
 
 [ "$(sources | wc -l)" -gt 20 ] || { echo "there are hardly any sources in $PWD" >&2; exit 1; }
 no "$(sources | xargs grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif)\b' |
-  grep -vE '#ifndef PARALLELIZE_\w+_INCLUDED$|#ifndef RESEQUENCE_\w+_INCLUDED$|#ifdef __cplusplus$')" 'a preprocessor conditional'
+  grep -vE '#ifndef PARALLELIZE_\w+_INCLUDED$|#ifdef __cplusplus$')" 'a preprocessor conditional'
 no "$(sources | xargs grep -nE '\b(VERSION_(VALUE|STR|PRODUCT)\w*|SYSLOG_NG_VERSION|HOST_(IS|HAS)_\w+)\b' |
   grep -vE '^\./config/plugin\.c:[0-9]+: +\.version = SYSLOG_NG_VERSION,$')" "the version of syslog-ng"
 no "$(grep -nE '\bVERSION_(VALUE|STR|PRODUCT)\w*' host/* | grep -vE '^host/features\.h:')" "the number of syslog-ng's version"

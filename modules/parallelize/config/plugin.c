@@ -6,7 +6,7 @@
 #include "config/parser.h"
 #include "host/thread-ids.h"
 #include "host/version.h"
-#include "parallelize-metrics.h"
+#include "pipes/metrics.h"
 #include "plugin-types.h"
 #include "plugin.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PARALLELIZE_PIPE_H_INCLUDED
-#define PARALLELIZE_PIPE_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_PARALLELIZE_PIPE_H_INCLUDED
+#define PARALLELIZE_PIPES_PARALLELIZE_PIPE_H_INCLUDED 1
 
 #include "config/options.h"
 #include "logpipe.h"

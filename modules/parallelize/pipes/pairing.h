@@ -2,8 +2,8 @@
 /*
  * Which parallelize() a resequence() belongs to.
  */
-#ifndef RESEQUENCE_BINDING_H_INCLUDED
-#define RESEQUENCE_BINDING_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_PAIRING_H_INCLUDED
+#define PARALLELIZE_PIPES_PAIRING_H_INCLUDED 1
 
 #include "cfg.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-worker.h"
+#include "pipes/worker-threads.h"
 #include "host/internal-source.h"
 #include "host/worker-thread.h"
 #include "mainloop-worker.h"

@@ -2,8 +2,8 @@
 /*
  * The threads that run an engine, each with an ivykis loop of its own.
  */
-#ifndef PARALLELIZE_WORKER_H_INCLUDED
-#define PARALLELIZE_WORKER_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_WORKER_THREADS_H_INCLUDED
+#define PARALLELIZE_PIPES_WORKER_THREADS_H_INCLUDED 1
 
 #include "engine/engine.h"
 #include "syslog-ng.h"

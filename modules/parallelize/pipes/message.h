@@ -2,12 +2,12 @@
 /*
  * What the engine keeps of a LogMessage on its way to another thread.
  */
-#ifndef PARALLELIZE_MESSAGE_H_INCLUDED
-#define PARALLELIZE_MESSAGE_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_MESSAGE_H_INCLUDED
+#define PARALLELIZE_PIPES_MESSAGE_H_INCLUDED 1
 
 #include "engine/engine.h"
 #include "logpipe.h"
-#include "parallelize-ticket.h"
+#include "pipes/ticket.h"
 
 /* Takes over `msg`, and `held`, the tickets that go with it or NULL. */
 void parallelize_message_pack(ParallelizeMessage *self, LogMessage *msg, const LogPathOptions *path_options,

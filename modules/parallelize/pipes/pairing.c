@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "resequence-binding.h"
+#include "pipes/pairing.h"
 #include "cfg-tree.h"
 #include "cfg-walker.h"
 #include "logpipe.h"
-#include "parallelize-pipe.h"
-#include "resequence-pipe.h"
+#include "pipes/parallelize-pipe.h"
+#include "pipes/resequence-pipe.h"
 
 #define CLOSED (-1)
 

@@ -3,8 +3,8 @@
  * What an element counts, and what becomes of it: the host's stats, the
  * control command, warnings about workers that are stuck.
  */
-#ifndef PARALLELIZE_METRICS_H_INCLUDED
-#define PARALLELIZE_METRICS_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_METRICS_H_INCLUDED
+#define PARALLELIZE_PIPES_METRICS_H_INCLUDED 1
 
 #include "engine/engine.h"
 #include "syslog-ng.h"

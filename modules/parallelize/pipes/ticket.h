@@ -7,8 +7,8 @@
  * are on the stack of the thread; when it goes on to other threads they are
  * held for it on the heap.
  */
-#ifndef PARALLELIZE_TICKET_H_INCLUDED
-#define PARALLELIZE_TICKET_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_TICKET_H_INCLUDED
+#define PARALLELIZE_PIPES_TICKET_H_INCLUDED 1
 
 #include "engine/engine.h"
 #include "syslog-ng.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-ticket.h"
+#include "pipes/ticket.h"
 
 static __thread ParallelizeTicket *current;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-message.h"
+#include "pipes/message.h"
 
 /* ParallelizeMessage::flags; see PARALLELIZE_ENGINE_FLAGS for those that are not ours */
 enum

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "resequence-pipe.h"
+#include "pipes/resequence-pipe.h"
 #include "host/forward.h"
 #include "host/message-ownership.h"
 #include "host/path-search.h"
 #include "host/pipe-methods.h"
 #include "messages.h"
-#include "parallelize-message.h"
-#include "parallelize-ticket.h"
-#include "resequence-binding.h"
+#include "pipes/message.h"
+#include "pipes/pairing.h"
+#include "pipes/ticket.h"
 
 typedef struct _Binding
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "parallelize-metrics.h"
+#include "pipes/metrics.h"
 #include "config/options.h"
 #include "control/control-commands.h"
 #include "control/control-connection.h"
