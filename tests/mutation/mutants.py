@@ -15,7 +15,7 @@ MESSAGE = "modules/parallelize/pipes/message.c"
 SEQUENCER = "modules/parallelize/engine/sequencer.hpp"
 TICKET = "modules/parallelize/pipes/ticket.c"
 RESEQUENCE = "modules/parallelize/pipes/resequence-pipe.c"
-BINDING = "modules/parallelize/pipes/pairing.c"
+PAIRING = "modules/parallelize/pipes/pairing.c"
 WORKER = "modules/parallelize/pipes/worker-threads.c"
 BATCH_CALLBACKS = "modules/parallelize/host/batch-callbacks.c"
 FORWARD = "modules/parallelize/host/forward.c"
@@ -250,7 +250,7 @@ MUTANTS = [
            ("functional test_resequence.py",)),
     Mutant("park a message that others hold", RESEQUENCE, "  host_message_take_ownership(&msg, path_options, is_retained);\n", "  (void) is_retained;\n",
            ("functional test_resequence.py",)),
-    Mutant("every resequence() belongs to every parallelize() before it", BINDING, "if (step.open == 0)", "if (step.open != CLOSED)",
+    Mutant("every resequence() belongs to every parallelize() before it", PAIRING, "if (step.open == 0)", "if (step.open != CLOSED)",
            ("functional test_resequence.py",)),
     Mutant("print a key as it is", PIPE, "gchar *printable = g_strescape(unescaped, NULL);", "gchar *printable = g_strdup(unescaped);",
            ("functional test_security.py",)),

@@ -2,9 +2,7 @@
 #include "pipes/pairing.h"
 #include "cfg-tree.h"
 #include "cfg-walker.h"
-#include "logpipe.h"
-#include "pipes/parallelize-pipe.h"
-#include "pipes/resequence-pipe.h"
+#include "cfg.h"
 
 #define CLOSED (-1)
 
@@ -12,12 +10,12 @@
 typedef struct _Step
 {
   LogPipe *pipe;
-  gint open;                    /* how many later parallelize() are open here; CLOSED: the first one is not */
+  gint open;                    /* number of later parallelize() that are open here; CLOSED: the first one is closed */
 } Step;
 
 typedef struct _Walk
 {
-  LogPipe *parallelize;
+  PairedPipe *opening;          /* where the walk begins */
   GArray *to_do;                /* of Step */
   GHashTable *done;             /* of Step */
 } Walk;
@@ -56,15 +54,48 @@ _go_on(Walk *self, const Step *step)
 }
 
 static void
+_free(LogPipe *s)
+{
+  PairedPipe *self = (PairedPipe *) s;
+
+  self->destroy(self);
+  if (self->outlets)
+    g_ptr_array_free(self->outlets, TRUE);
+  if (self->inlets)
+    g_array_free(self->inlets, TRUE);
+  log_pipe_free_method(s);
+}
+
+static gboolean
+_has_role(const LogPipe *pipe, PairingRole role)
+{
+  return pipe->free_fn == _free && ((const PairedPipe *) pipe)->role == role;
+}
+
+/* Several paths may lead from one pipe to the other; the second one changes nothing. */
+static void
+_pair(PairedPipe *opening, PairedPipe *closing)
+{
+  PairingInlet inlet = { opening, opening->outlets->len };
+
+  if (opening->is_off || g_ptr_array_find(opening->outlets, closing, NULL))
+    return;
+  g_array_append_val(closing->inlets, inlet);
+  g_ptr_array_add(opening->outlets, closing);
+}
+
+static void
 _take_step(Walk *self, Step step)
 {
-  if (parallelize_pipe_is(step.pipe) && step.open != CLOSED)
+  if (_has_role(step.pipe, PAIRING_OPENS) && step.open != CLOSED)
     step.open++;
-  else if (resequence_pipe_is(step.pipe))
+  else if (_has_role(step.pipe, PAIRING_CLOSES))
     {
-      resequence_pipe_set_reached(step.pipe);
+      PairedPipe *closing = (PairedPipe *) step.pipe;
+
+      closing->is_reached = TRUE;
       if (step.open == 0)
-        parallelize_pipe_add_outlet(self->parallelize, step.pipe);
+        _pair(self->opening, closing);
       if (step.open != CLOSED)
         step.open--;
     }
@@ -72,15 +103,15 @@ _take_step(Walk *self, Step step)
 }
 
 static void
-_walk_from(LogPipe *parallelize)
+_walk_from(PairedPipe *opening)
 {
   Walk walk =
   {
-    .parallelize = parallelize,
+    .opening = opening,
     .to_do = g_array_new(FALSE, FALSE, sizeof(Step)),
     .done = g_hash_table_new_full(_hash, _equal, g_free, NULL),
   };
-  Step first = { parallelize, 0 };
+  Step first = { &opening->super, 0 };
 
   _go_on(&walk, &first);
   while (walk.to_do->len)
@@ -95,15 +126,43 @@ _walk_from(LogPipe *parallelize)
 }
 
 void
-resequence_bind_all(GlobalConfig *cfg)
+pairing_run(GlobalConfig *cfg)
 {
   GPtrArray *pipes = cfg->tree.initialized_pipes;
 
   for (guint i = 0; i < pipes->len; i++)
     {
       LogPipe *pipe = g_ptr_array_index(pipes, i);
+      PairedPipe *opening = (PairedPipe *) pipe;
 
-      if (parallelize_pipe_is(pipe) && parallelize_pipe_start_binding(pipe))
-        _walk_from(pipe);
+      if (_has_role(pipe, PAIRING_OPENS) && !opening->outlets)
+        {
+          opening->outlets = g_ptr_array_new();
+          _walk_from(opening);
+        }
     }
+}
+
+const PairingInlet *
+pairing_find_inlet(const PairedPipe *self, gconstpointer opening)
+{
+  for (guint i = 0; i < self->inlets->len; i++)
+    {
+      const PairingInlet *inlet = &g_array_index(self->inlets, PairingInlet, i);
+
+      if (inlet->opening == opening)
+        return inlet;
+    }
+  return NULL;
+}
+
+void
+paired_pipe_init_instance(PairedPipe *self, PairingRole role, void (*destroy)(PairedPipe *self), GlobalConfig *cfg)
+{
+  log_pipe_init_instance(&self->super, cfg);
+  self->super.free_fn = _free;
+  self->role = role;
+  self->destroy = destroy;
+  if (role == PAIRING_CLOSES)
+    self->inlets = g_array_new(FALSE, FALSE, sizeof(PairingInlet));
 }

@@ -36,7 +36,7 @@
 
 typedef struct _ParallelizePipe
 {
-  LogPipe super;
+  PairedPipe super;
   ParallelizeOptions *options;
   gchar *location;
   gchar *id;
@@ -48,7 +48,6 @@ typedef struct _ParallelizePipe
   gboolean upstream_retains_messages;   /* see host/path-search.h; TRUE until the configuration is up */
   gboolean has_run;             /* the host may come back to this configuration, and has no other if it is refused */
   gint window_warned;           /* atomic */
-  GPtrArray *outlets;           /* of resequence() pipes; NULL: not known yet */
 } ParallelizePipe;
 
 /* An open batch of this thread: from its first message for an element until
@@ -72,7 +71,7 @@ static __thread ParallelizeBatch *open_batches;
 static gboolean
 _has_outlets(ParallelizePipe *self)
 {
-  return self->outlets->len > 0;
+  return self->super.outlets->len > 0;
 }
 
 /************************************************************************
@@ -137,11 +136,11 @@ _forward(gpointer s, ParallelizeRunner *runner, ParallelizeThread on, const Para
         .runner = runner,
       };
 
-      _forward_from(&self->super, msg, &path_options, &ticket);
+      _forward_from(&self->super.super, msg, &path_options, &ticket);
       parallelize_ticket_release(ticket.held);
     }
   else
-    _forward_from(&self->super, msg, &path_options, outer);
+    _forward_from(&self->super.super, msg, &path_options, outer);
   parallelize_ticket_release(outer);
 }
 
@@ -153,7 +152,7 @@ _forward_from_outlet(gpointer s, guint outlet, const ParallelizeMessage *message
   ParallelizeTicket *outer;
   LogMessage *msg = parallelize_message_unpack(message, &path_options, &outer);
 
-  _forward_from(g_ptr_array_index(self->outlets, outlet), msg, &path_options, outer);
+  _forward_from(g_ptr_array_index(self->super.outlets, outlet), msg, &path_options, outer);
   parallelize_ticket_release(outer);
 }
 
@@ -373,7 +372,7 @@ _expand_key(ParallelizePipe *self, LogMessage *msg, gsize *length)
   GString *buffer = scratch_buffers_alloc();
   LogTemplateEvalOptions options = DEFAULT_TEMPLATE_EVAL_OPTIONS;
 
-  options.opts = &log_pipe_get_config(&self->super)->template_options;
+  options.opts = &log_pipe_get_config(&self->super.super)->template_options;
   log_template_format(self->key, msg, &options, buffer);
   *length = buffer->len;
   return buffer->str;
@@ -393,7 +392,7 @@ _forward_with_ticket(ParallelizePipe *self, ParallelizeProducer *producer, LogMe
   };
 
   parallelize_ticket_enter(&ticket);
-  host_forward_detached(&self->super, msg, path_options);
+  host_forward_detached(&self->super.super, msg, path_options);
   parallelize_ticket_enter(ticket.outer);
   parallelize_ticket_release(ticket.held);
   /* may run what has come to outlets */
@@ -409,7 +408,7 @@ _forward_directly(ParallelizePipe *self, ParallelizeBatch *batch, LogMessage *ms
   if (_has_outlets(self))
     _forward_with_ticket(self, batch->producer, msg, path_options);
   else
-    host_forward_detached(&self->super, msg, path_options);
+    host_forward_detached(&self->super.super, msg, path_options);
   batch->forwarding = FALSE;
 
   if (G_UNLIKELY(batch->finished_meanwhile))
@@ -539,7 +538,7 @@ _new_engine(ParallelizePipe *self)
     .wake = _wake,
     .now = _now,
     /* without use-rcptid(yes) all are 0 */
-    .message_id = log_pipe_get_config(&self->super)->use_uniqid ? _message_id : NULL,
+    .message_id = log_pipe_get_config(&self->super.super)->use_uniqid ? _message_id : NULL,
     .hot_key = _hot_key,
   };
   ParallelizeEngineOptions options =
@@ -550,7 +549,7 @@ _new_engine(ParallelizePipe *self)
     .batch_size = parallelize_options_get_batch_size(self->options),
     .quantum = parallelize_options_get_log_fetch_limit(self->options),
     .prefetch = parallelize_options_get_prefetch(self->options),
-    .outlets = self->outlets->len,
+    .outlets = self->super.outlets->len,
   };
 
   return _draw_seed(self, options.seed) ? parallelize_engine_new(&options, &callbacks, self) : NULL;
@@ -605,7 +604,7 @@ _init(LogPipe *s)
   /* The answer is known when the configuration is up, but sources may start before. */
   self->upstream_retains_messages = TRUE;
 
-  resequence_bind_all(log_pipe_get_config(s));
+  pairing_run(log_pipe_get_config(s));
   self->engine = _new_engine(self);
   if (!self->engine)
     return FALSE;
@@ -626,6 +625,7 @@ _pre_config_init(LogPipe *s)
                   _tag_id(self), _tag_location(self));
       self->worker_count = 0;
     }
+  self->super.is_off = !self->worker_count;
   host_thread_ids_announce_workers(self->worker_count);
   return TRUE;
 }
@@ -663,7 +663,7 @@ _post_config_init(LogPipe *s)
   if (!self->worker_count)
     return TRUE;
   self->upstream_retains_messages = host_path_upstream_retains_messages(s);
-  g_ptr_array_foreach(self->outlets, resequence_pipe_check_upstream, NULL);
+  g_ptr_array_foreach(self->super.outlets, resequence_pipe_check_upstream, NULL);
   parallelize_workers_start(self->workers);
   self->has_run = TRUE;
   self->metrics = parallelize_metrics_new(self->engine, self->worker_count, self->id, self->location,
@@ -713,45 +713,14 @@ _clone(LogPipe *s)
 }
 
 static void
-_free(LogPipe *s)
+_destroy(PairedPipe *s)
 {
   ParallelizePipe *self = (ParallelizePipe *) s;
 
-  if (self->outlets)
-    g_ptr_array_free(self->outlets, TRUE);
   log_template_unref(self->key);
   parallelize_options_free(self->options);
   g_free(self->location);
   g_free(self->id);
-  log_pipe_free_method(s);
-}
-
-gboolean
-parallelize_pipe_is(const LogPipe *pipe)
-{
-  return pipe->free_fn == _free;
-}
-
-gboolean
-parallelize_pipe_start_binding(LogPipe *s)
-{
-  ParallelizePipe *self = (ParallelizePipe *) s;
-
-  if (self->outlets)
-    return FALSE;
-  self->outlets = g_ptr_array_new();
-  return TRUE;
-}
-
-void
-parallelize_pipe_add_outlet(LogPipe *s, LogPipe *resequence)
-{
-  ParallelizePipe *self = (ParallelizePipe *) s;
-
-  if (!self->worker_count || g_ptr_array_find(self->outlets, resequence, NULL))
-    return;
-  resequence_pipe_bind(resequence, s, self->outlets->len);
-  g_ptr_array_add(self->outlets, resequence);
 }
 
 static LogTemplate *
@@ -770,11 +739,10 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
 {
   ParallelizePipe *self = g_new0(ParallelizePipe, 1);
 
-  log_pipe_init_instance(&self->super, cfg);
-  self->super.init = _init;
-  self->super.deinit = _deinit;
-  self->super.clone = _clone;
-  self->super.free_fn = _free;
+  paired_pipe_init_instance(&self->super, PAIRING_OPENS, _destroy, cfg);
+  self->super.super.init = _init;
+  self->super.super.deinit = _deinit;
+  self->super.super.clone = _clone;
 
   self->options = options;
   self->location = location;
@@ -782,7 +750,7 @@ parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig 
   if (options->partition_key)
     self->key = _compile_key(options->partition_key, cfg);
   self->worker_count = parallelize_options_get_workers(options);
-  host_pipe_mark_thread_boundary(&self->super);
-  host_pipe_set_config_methods(&self->super, _pre_config_init, _post_config_init);
-  return &self->super;
+  host_pipe_mark_thread_boundary(&self->super.super);
+  host_pipe_set_config_methods(&self->super.super, _pre_config_init, _post_config_init);
+  return &self->super.super;
 }

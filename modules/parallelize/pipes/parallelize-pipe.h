@@ -11,12 +11,4 @@
  */
 LogPipe *parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig *cfg);
 
-gboolean parallelize_pipe_is(const LogPipe *pipe);
-
-/* FALSE: its outlets are known already. */
-gboolean parallelize_pipe_start_binding(LogPipe *s);
-
-/* What enters may leave by this resequence(), more than once is as good as once. */
-void parallelize_pipe_add_outlet(LogPipe *s, LogPipe *resequence);
-
 #endif

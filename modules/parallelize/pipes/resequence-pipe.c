@@ -9,37 +9,16 @@
 #include "pipes/pairing.h"
 #include "pipes/ticket.h"
 
-typedef struct _Binding
-{
-  LogPipe *parallelize;
-  guint outlet;
-} Binding;
-
 typedef struct _ResequencePipe
 {
-  LogPipe super;
+  PairedPipe super;
   gchar *location;
-  gboolean reached;
   gboolean upstream_retains_messages;   /* see host/path-search.h; TRUE until the configuration is up */
-  GArray *bindings;             /* of Binding */
 } ResequencePipe;
 
 /************************************************************************
  * Any thread that forwards messages
  ************************************************************************/
-
-static const Binding *
-_find_binding(ResequencePipe *self, const ParallelizeTicket *ticket)
-{
-  for (guint i = 0; i < self->bindings->len; i++)
-    {
-      const Binding *binding = &g_array_index(self->bindings, Binding, i);
-
-      if (binding->parallelize == ticket->pipe)
-        return binding;
-    }
-  return NULL;
-}
 
 /* Behind us the ticket no longer matters. */
 static void
@@ -47,7 +26,7 @@ _pass(ResequencePipe *self, const ParallelizeTicket *ticket, LogMessage *msg, co
 {
   ParallelizeTicket *before = parallelize_ticket_enter(ticket->outer);
 
-  host_forward_detached(&self->super, msg, path_options);
+  host_forward_detached(&self->super.super, msg, path_options);
   parallelize_ticket_enter(before);
 }
 
@@ -72,9 +51,9 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
 {
   ResequencePipe *self = (ResequencePipe *) s;
   ParallelizeTicket *ticket = parallelize_ticket_current();
-  const Binding *binding = NULL;
+  const PairingInlet *inlet = NULL;
 
-  while (ticket && !(binding = _find_binding(self, ticket)))
+  while (ticket && !(inlet = pairing_find_inlet(&self->super, ticket->pipe)))
     ticket = ticket->outer;
   /* One that a parser has made waits for nobody: no window bounds how many of them there are. */
   if (!ticket || !path_options->ack_needed)
@@ -85,10 +64,10 @@ _queue(LogPipe *s, LogMessage *msg, const LogPathOptions *path_options)
 
   /* Whether it is parked is a matter of luck: in either case what happens behind
    * us does not decide about the path in front. */
-  if (ticket->producer && parallelize_producer_may_pass(ticket->producer, binding->outlet, ticket->number))
+  if (ticket->producer && parallelize_producer_may_pass(ticket->producer, inlet->outlet, ticket->number))
     _pass(self, ticket, msg, path_options);
   else
-    _park(ticket, binding->outlet, msg, path_options, self->upstream_retains_messages);
+    _park(ticket, inlet->outlet, msg, path_options, self->upstream_retains_messages);
 }
 
 /************************************************************************
@@ -100,15 +79,15 @@ _init(LogPipe *s)
 {
   ResequencePipe *self = (ResequencePipe *) s;
 
-  resequence_bind_all(log_pipe_get_config(s));
-  if (!self->reached)
+  pairing_run(log_pipe_get_config(s));
+  if (!self->super.is_reached)
     {
       msg_error("Error: resequence() without a parallelize() of this module before it",
                 evt_tag_str("location", self->location));
       return FALSE;
     }
   self->upstream_retains_messages = TRUE;
-  s->queue = self->bindings->len ? _queue : log_pipe_forward_msg;
+  s->queue = self->super.inlets->len ? _queue : log_pipe_forward_msg;
   return TRUE;
 }
 
@@ -121,25 +100,11 @@ _clone(LogPipe *s)
 }
 
 static void
-_free(LogPipe *s)
+_destroy(PairedPipe *s)
 {
   ResequencePipe *self = (ResequencePipe *) s;
 
-  g_array_free(self->bindings, TRUE);
   g_free(self->location);
-  log_pipe_free_method(s);
-}
-
-gboolean
-resequence_pipe_is(const LogPipe *pipe)
-{
-  return pipe->free_fn == _free;
-}
-
-void
-resequence_pipe_set_reached(LogPipe *s)
-{
-  ((ResequencePipe *) s)->reached = TRUE;
 }
 
 void
@@ -147,16 +112,7 @@ resequence_pipe_check_upstream(gpointer s, gpointer user_data)
 {
   ResequencePipe *self = s;
 
-  self->upstream_retains_messages = host_path_upstream_retains_messages(&self->super);
-}
-
-void
-resequence_pipe_bind(LogPipe *s, LogPipe *parallelize, guint outlet)
-{
-  ResequencePipe *self = (ResequencePipe *) s;
-  Binding binding = { parallelize, outlet };
-
-  g_array_append_val(self->bindings, binding);
+  self->upstream_retains_messages = host_path_upstream_retains_messages(&self->super.super);
 }
 
 LogPipe *
@@ -164,12 +120,10 @@ resequence_pipe_new(gchar *location, GlobalConfig *cfg)
 {
   ResequencePipe *self = g_new0(ResequencePipe, 1);
 
-  log_pipe_init_instance(&self->super, cfg);
-  self->super.init = _init;
-  self->super.clone = _clone;
-  self->super.free_fn = _free;
+  paired_pipe_init_instance(&self->super, PAIRING_CLOSES, _destroy, cfg);
+  self->super.super.init = _init;
+  self->super.super.clone = _clone;
   self->location = location;
-  self->bindings = g_array_new(FALSE, FALSE, sizeof(Binding));
-  host_pipe_mark_thread_boundary(&self->super);
-  return &self->super;
+  host_pipe_mark_thread_boundary(&self->super.super);
+  return &self->super.super;
 }

@@ -7,14 +7,6 @@
 /* The log path element resequence().  Takes over `location` ("file:line:column"). */
 LogPipe *resequence_pipe_new(gchar *location, GlobalConfig *cfg);
 
-gboolean resequence_pipe_is(const LogPipe *pipe);
-
-/* Some parallelize() stands before it. */
-void resequence_pipe_set_reached(LogPipe *s);
-
-/* What has entered `parallelize` leaves here by the engine's outlet with this number. */
-void resequence_pipe_bind(LogPipe *s, LogPipe *parallelize, guint outlet);
-
 /*
  * A GFunc for such pipes: looks whether an element before the pipe retains
  * messages.  Main thread, after the configuration was initialized and before the
