@@ -7,6 +7,8 @@
 
 #include "syslog-ng.h"
 
+G_BEGIN_DECLS
+
 #define PARALLELIZE_MAX_WORKERS 1024
 
 /* What a generator expands WORD() to: WORD-element(), for which a parser plugin
@@ -62,5 +64,7 @@ gint parallelize_options_get_workers(const ParallelizeOptions *self);
 gint parallelize_options_get_batch_size(const ParallelizeOptions *self);
 gint parallelize_options_get_log_fetch_limit(const ParallelizeOptions *self);
 gint parallelize_options_get_prefetch(const ParallelizeOptions *self);
+
+G_END_DECLS
 
 #endif

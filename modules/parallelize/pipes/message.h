@@ -9,6 +9,8 @@
 #include "logpipe.h"
 #include "pipes/ticket.h"
 
+G_BEGIN_DECLS
+
 /* Takes over `msg`, and `held`, the tickets that go with it or NULL. */
 void parallelize_message_pack(ParallelizeMessage *self, LogMessage *msg, const LogPathOptions *path_options,
                               ParallelizeTicket *held);
@@ -19,5 +21,7 @@ LogMessage *parallelize_message_peek(const ParallelizeMessage *self);
 /* Gives back what was packed: the message, and `*held` to be released. */
 LogMessage *parallelize_message_unpack(const ParallelizeMessage *self, LogPathOptions *path_options,
                                        ParallelizeTicket **held);
+
+G_END_DECLS
 
 #endif

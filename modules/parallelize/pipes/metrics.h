@@ -9,6 +9,8 @@
 #include "engine/engine.h"
 #include "syslog-ng.h"
 
+G_BEGIN_DECLS
+
 typedef struct _ParallelizeMetrics ParallelizeMetrics;
 
 /* All functions: main thread. */
@@ -25,5 +27,7 @@ ParallelizeMetrics *parallelize_metrics_new(ParallelizeEngine *engine, guint wor
 
 /* Counts what has come since the last look. */
 void parallelize_metrics_free(ParallelizeMetrics *self);
+
+G_END_DECLS
 
 #endif

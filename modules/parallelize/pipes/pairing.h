@@ -15,6 +15,8 @@
 
 #include "logpipe.h"
 
+G_BEGIN_DECLS
+
 typedef enum
 {
   PAIRING_OPENS,                /* a parallelize() */
@@ -59,5 +61,7 @@ void pairing_run(GlobalConfig *cfg);
 
 /* Returns the entry of `opening` in the inlets of `self`, or NULL.  Any thread, after the pairing. */
 const PairingInlet *pairing_find_inlet(const PairedPipe *self, gconstpointer opening);
+
+G_END_DECLS
 
 #endif

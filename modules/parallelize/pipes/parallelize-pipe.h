@@ -5,10 +5,14 @@
 #include "config/options.h"
 #include "logpipe.h"
 
+G_BEGIN_DECLS
+
 /*
  * The log path element.  Takes over `options` and `location` ("file:line:column").
  * Each clone has an engine and workers of its own.
  */
 LogPipe *parallelize_pipe_new(ParallelizeOptions *options, gchar *location, GlobalConfig *cfg);
+
+G_END_DECLS
 
 #endif

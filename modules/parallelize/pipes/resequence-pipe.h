@@ -4,6 +4,8 @@
 
 #include "logpipe.h"
 
+G_BEGIN_DECLS
+
 /* The log path element resequence().  Takes over `location` ("file:line:column"). */
 LogPipe *resequence_pipe_new(gchar *location, GlobalConfig *cfg);
 
@@ -13,5 +15,7 @@ LogPipe *resequence_pipe_new(gchar *location, GlobalConfig *cfg);
  * workers start.
  */
 void resequence_pipe_check_upstream(gpointer s, gpointer user_data);
+
+G_END_DECLS
 
 #endif

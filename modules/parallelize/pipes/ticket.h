@@ -13,6 +13,8 @@
 #include "engine/engine.h"
 #include "syslog-ng.h"
 
+G_BEGIN_DECLS
+
 typedef struct _ParallelizeTicket ParallelizeTicket;
 struct _ParallelizeTicket
 {
@@ -41,5 +43,7 @@ ParallelizeTicket *parallelize_ticket_enter(ParallelizeTicket *ticket);
  * is forwarding. */
 ParallelizeTicket *parallelize_ticket_hold(ParallelizeTicket *ticket);
 void parallelize_ticket_release(ParallelizeTicket *held);
+
+G_END_DECLS
 
 #endif

@@ -8,8 +8,9 @@
 #include "engine/engine.h"
 #include "syslog-ng.h"
 
-typedef struct _ParallelizeWorkers ParallelizeWorkers;
+G_BEGIN_DECLS
 
+typedef struct _ParallelizeWorkers ParallelizeWorkers;
 
 /* The caller owns the result; the engine must outlive it.  Main thread. */
 ParallelizeWorkers *parallelize_workers_new(ParallelizeEngine *engine, guint count);
@@ -33,5 +34,7 @@ void parallelize_workers_wake(ParallelizeWorkers *self, guint index);
 
 /* How many threads have to use the locked path of memory queues. */
 guint parallelize_workers_count_without_id(ParallelizeWorkers *self);
+
+G_END_DECLS
 
 #endif
