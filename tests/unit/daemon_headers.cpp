@@ -134,8 +134,8 @@ daemon_headers_pipe_new(GlobalConfig *cfg)
 {
   ElementPipe *self = g_new0(ElementPipe, 1);
 
-  paired_pipe_init_instance(&self->super, PAIRING_OPENS,
-                            [](PairedPipe *s) { delete reinterpret_cast<ElementPipe *>(s)->cpp; }, cfg);
+  paired_pipe_init_instance(
+      &self->super, PAIRING_OPENS, [](PairedPipe *s) { delete reinterpret_cast<ElementPipe *>(s)->cpp; }, cfg);
   self->super.super.queue = [](LogPipe *s, LogMessage *msg, const LogPathOptions *path_options) {
     Element *element = reinterpret_cast<ElementPipe *>(s)->cpp;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The headers of syslog-ng that C++ files need.
 //
-// Include this header before any other header of syslog-ng or of this module. The headers of syslog-ng are written in C,
-// and those of 3.38 do not compile as C++ by themselves:
+// Include this header before any other header of syslog-ng or of this module. The headers of syslog-ng are written in
+// C, and those of 3.38 do not compile as C++ by themselves:
 //
 // - They use keywords of C++ as names. Such a name gets an underscore here. Do not use these names: other versions have
 //   others in their place. Only four keywords are replaced, since macros of GLib that the headers expand use others.
@@ -55,7 +55,6 @@ typedef struct _SerializeArchive SerializeArchive;
 #include "messages.h"
 #include "scratch-buffers.h"
 #include "template/templates.h"
-
 }
 
 #undef new

@@ -54,7 +54,7 @@ _reach(GPtrArray *from, GPtrArray *to)
   return result;
 }
 
-/* True if messages get to the pipe from a pipe for which `matches` is true, or, if `either_way`, from the pipe to it. */
+/* True if messages get to `pipe` from a pipe for which `matches` is true, or, if `either_way`, from `pipe` to it. */
 static gboolean
 _shares_path_with(LogPipe *pipe, gboolean (*matches)(LogPipe *), gboolean either_way)
 {
