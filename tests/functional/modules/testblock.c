@@ -6,6 +6,9 @@
  *   $(test-burn MICROSECONDS)  computes; expands to nothing
  *   $(test-burn-up-to MICROSECONDS)  the same for a random time, equally likely from zero up to that
  *   $(test-work MICROSECONDS)  sleeps; expands to "THREAD BEGIN END", times in nanoseconds
+ *   $(test-work-if WORD MICROSECONDS TEXT)  sleeps if TEXT contains WORD; expands to nothing
+ *   $(test-thread)             expands to the name of the thread; the module's workers are called "parallelize/N"
+ *   $(test-now)                expands to the time, CLOCK_MONOTONIC in nanoseconds
  *   $(test-hold FILE)          adds a line to FILE and blocks while FILE exists; goes on at once if it does not
  *   $(test-meet COUNT)         blocks until COUNT threads are inside at the same time; expands to how many were
  *   $(test-slow-publish MICROSECONDS)
@@ -32,6 +35,7 @@
 
 #define HOLD_POLL_MICROSECONDS 2000
 #define MEET_DEADLINE_SECONDS 10
+#define THREAD_NAME_SIZE 16     /* with the zero at its end, as prctl(2) has it */
 
 static gint
 _thread_id(void)
@@ -93,6 +97,45 @@ tf_test_work(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMe
 }
 
 TEMPLATE_FUNCTION_SIMPLE(tf_test_work);
+
+static void
+tf_test_work_if(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  if (argc == 3 && strstr(argv[2]->str, argv[0]->str))
+    g_usleep(strtoul(argv[1]->str, NULL, 10));
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_work_if);
+
+/* size: THREAD_NAME_SIZE */
+static void
+_get_thread_name(gchar *name)
+{
+  name[0] = '\0';
+  prctl(PR_GET_NAME, name);
+}
+
+static void
+tf_test_thread(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  gchar name[THREAD_NAME_SIZE];
+
+  *type = LM_VT_STRING;
+  _get_thread_name(name);
+  g_string_append(result, name);
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_thread);
+
+static void
+tf_test_now(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
+{
+  *type = LM_VT_STRING;
+  g_string_append_printf(result, "%" G_GINT64_FORMAT, _nanoseconds());
+}
+
+TEMPLATE_FUNCTION_SIMPLE(tf_test_now);
 
 static void
 tf_test_hold(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
@@ -184,9 +227,9 @@ _move_to_the_end(WorkerBatchCallback *callback)
 static gboolean
 _is_the_modules_thread(void)
 {
-  gchar name[16] = "";
+  gchar name[THREAD_NAME_SIZE];
 
-  prctl(PR_GET_NAME, name);
+  _get_thread_name(name);
   return strncmp(name, "parallelize/", strlen("parallelize/")) == 0;
 }
 
@@ -229,6 +272,9 @@ static Plugin testblock_plugins[] =
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn, "test-burn"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn_up_to, "test-burn-up-to"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_work, "test-work"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_work_if, "test-work-if"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_thread, "test-thread"),
+  TEMPLATE_FUNCTION_PLUGIN(tf_test_now, "test-now"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_hold, "test-hold"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_meet, "test-meet"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_slow_publish, "test-slow-publish"),
