@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 import host
+from traffic import SLOW_PROGRAM
 
 LIBRARY = "libtestblock.so"
 SOURCE = host.REPOSITORY / "tests" / "functional" / "modules"
@@ -18,6 +19,12 @@ class Unavailable(Exception):
 def element(milliseconds):
     """A log path element that blocks its thread for so long a message."""
     return f'rewrite {{ set("$(test-work {milliseconds * 1000})" value("work")); }};'
+
+
+def slow_program_element(milliseconds):
+    """A log path element that blocks its thread for so long with the traffic's slow messages, and costs others next to nothing."""
+    return (f'rewrite {{ set("$(test-work {round(milliseconds * 1000)})" value("work")'
+            f' condition(program("{SLOW_PROGRAM.decode()}" type(string)))); }};')
 
 
 def random_element(microseconds):

@@ -16,10 +16,11 @@ _FILTER = "  filter { %s };" % " and ".join(
     f'not match("{pattern}" value("MESSAGE"))'.replace("\\", "\\\\") for pattern in _PATTERNS)
 
 
-def parallelize(workers, keyed):
-    """The element as a log path takes it, this module's and the host's own alike."""
+def parallelize(workers, keyed, prefetch=None):
+    """The element as a log path takes it, this module's and without prefetch the host's own alike."""
     key = f' partition-key("{KEY_TEMPLATE}")' if keyed else ""
-    return f"parallelize(partitions({workers}){key});"
+    waiting = f" prefetch({prefetch})" if prefetch else ""
+    return f"parallelize(partitions({workers}){key}{waiting});"
 
 
 def _fetch_limit(number):
@@ -35,6 +36,12 @@ def file_source(path, window, fetch_limit=None):
 def tcp_source(port, window):
     return (f'syslog(ip("127.0.0.1") port({port}) transport("tcp") max-connections(1)'
             f' log-iw-size({window}) keep-hostname(yes));')
+
+
+def network_source(port, window, connections=1, fetch_limit=None):
+    """window: of each connection."""
+    return (f'network(ip("127.0.0.1") port({port}) transport("tcp") max-connections({connections})'
+            f' log-iw-size({window * connections}){_fetch_limit(fetch_limit)} keep-hostname(yes) flags(expect-hostname));')
 
 
 def unix_source(path, window):

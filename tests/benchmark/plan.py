@@ -25,6 +25,18 @@ BLOCKING_WORKERS = (10, 16, 100)
 BLOCKING_MESSAGES = 1000
 BLOCKING_MILLISECONDS = 10
 
+# (one message in so many blocks, for so many milliseconds)
+RARE_BLOCKING = ((500, 50), (200, 20))
+RARE_MESSAGES = 30000       # of a burst
+RARE_BURSTS = 3
+RARE_PAUSE_SECONDS = 3      # between them
+
+# What --paths knows.
+PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare")
+
+# With --quick the rows that take longest are this much shorter.
+QUICK_SHARE = 0.2
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -80,6 +92,7 @@ class ResequenceRow(Row):
 class BlockingRow:
     """Many workers, each message makes one of them wait; timed from first in to last out."""
     workers: int
+    path = "blocking"
 
     @property
     def name(self):
@@ -88,6 +101,24 @@ class BlockingRow:
     @property
     def ideal_seconds(self):
         return BLOCKING_MESSAGES * BLOCKING_MILLISECONDS / 1000 / self.workers
+
+
+@dataclasses.dataclass(frozen=True)
+class RareRow:
+    """A cheap path on which one message in `every` blocks; bursts of messages, from their arrival to the last one out."""
+    every: int
+    milliseconds: int
+    distribution: str
+    workers: int
+    path = "rare"
+
+    @property
+    def name(self):
+        return f"rare/{self.every}x{self.milliseconds}ms/{self.distribution}/{self.workers}"
+
+    @property
+    def keyed(self):
+        return self.distribution != "round-robin"
 
 
 ALL_ROWS = [Row(*combination) for combination in (
@@ -101,25 +132,25 @@ RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
                    for path in (*PATHS, RANDOM_PATH) for distribution in ("round-robin", "uniform")
                    for workers in WORKERS]
 BLOCKING_ROWS = [BlockingRow(workers) for workers in BLOCKING_WORKERS]
+RARE_ROWS = [RareRow(every, milliseconds, distribution, 10)
+             for every, milliseconds in RARE_BLOCKING for distribution in ("round-robin", "uniform")]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
            "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
-           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*")
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
-         "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*")
+         "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
+         "rare/500x50ms/uniform/10")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
-    rows = [row for row in ALL_ROWS + FETCH_ROWS + CEILING_ROWS + LATENCY_ROWS + RESEQUENCE_ROWS
-            if row.path in path_names]
-    if "blocking" in path_names:
-        rows += BLOCKING_ROWS
-    return [row for row in rows
-            if any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
+    rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS, *RARE_ROWS]
+    return [row for row in rows if row.path in path_names
+            and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 
 
 def in_turn(variants, number):

@@ -160,7 +160,7 @@ BLOCKING_HEADER = ("row", "seconds", "ideal", "msg/s", "built-in", "CPU s", "bui
 
 
 def cells(name, values):
-    return (_marked(name, values), f"{values['off_rate']:,.0f}", f"{values['on_rate']:,.0f}",
+    return (marked(name, values), f"{values['off_rate']:,.0f}", f"{values['on_rate']:,.0f}",
             f"{values['off_cpu']:.2f}", f"{values['on_cpu']:.2f}",
             f"{values['off_peak']:.1f}", f"{values['on_peak']:.1f}",
             f"{values['memory_ratio']:.2f}", f"{values['speedup']:.2f}",
@@ -168,7 +168,7 @@ def cells(name, values):
 
 
 def builtin_cells(name, values):
-    return (_marked(name, values), f"{values['on_rate']:,.0f}", f"{values['builtin_rate']:,.0f}",
+    return (marked(name, values), f"{values['on_rate']:,.0f}", f"{values['builtin_rate']:,.0f}",
             f"{values['on_cpu']:.2f}", f"{values['builtin_cpu']:.2f}",
             f"{values['on_peak']:.1f}", f"{values['builtin_peak']:.1f}",
             f"{values['of_limit']:.3f}", f"{values['builtin_of_limit']:.3f}",
@@ -177,7 +177,7 @@ def builtin_cells(name, values):
 
 
 def ceiling_cells(name, values):
-    return (_marked(name, values), f"{values['of_limit']:.3f}",
+    return (marked(name, values), f"{values['of_limit']:.3f}",
             _range_text(values["of_limit_range"]), f"{values['cpu_ratio']:.2f}")
 
 
@@ -187,13 +187,13 @@ def latency_cells(name, values):
         if f"{variant}_p50" in values:
             quantiles = (f"{values[f'{variant}_{quantile}']:.2f}" for quantile in LATENCY_QUANTILES)
             ratio = f"{values['p99_of_builtin']:.2f}" if variant == "on" and "p99_of_builtin" in values else ""
-            yield (_marked(name, values), f"{values['rate']:,.0f}", variant, *quantiles, ratio)
+            yield (marked(name, values), f"{values['rate']:,.0f}", variant, *quantiles, ratio)
 
 
 def resequence_cells(name, values):
     latencies = (f"{values[f'{variant}_{quantile}']:.2f}" for quantile in ("p50", "p99")
                  for variant in ("without", "with"))
-    return (_marked(name, values), f"{values['without_rate']:,.0f}", f"{values['with_rate']:,.0f}",
+    return (marked(name, values), f"{values['without_rate']:,.0f}", f"{values['with_rate']:,.0f}",
             f"{values['of_without']:.3f}", _range_text(values["of_without_range"]),
             f"{values['cpu_ratio']:.2f}", f"{values['memory_of_without']:.2f}", *latencies)
 
@@ -202,7 +202,7 @@ def blocking_cells(name, values):
     def text(column, pattern):
         return format(values[column], pattern) if column in values else ""
 
-    return (_marked(name, values), text("seconds", ".3f"), text("ideal_seconds", ".1f"),
+    return (marked(name, values), text("seconds", ".3f"), text("ideal_seconds", ".1f"),
             text("on_rate", ",.0f"), text("builtin_rate", ",.0f"), text("on_cpu", ".2f"), text("builtin_cpu", ".2f"),
             text("on_peak", ".1f"), text("builtin_peak", ".1f"), text("of_builtin", ".2f"), text("memory_of_builtin", ".2f"))
 
@@ -211,7 +211,8 @@ def _range_text(bounds):
     return f"{bounds[0]:.2f}..{bounds[1]:.2f}"
 
 
-def _marked(name, values):
+def marked(name, values):
+    """The row's name, with a star if it is_disturbed()."""
     return f"{name} *" if is_disturbed(values) else name
 
 

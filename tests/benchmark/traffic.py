@@ -7,6 +7,7 @@ how many messages it holds.
 """
 
 import collections
+import copy
 import itertools
 import random
 
@@ -18,6 +19,9 @@ ZIPF_EXPONENT = 1.2
 # What a destination has to write so that check() understands it.
 OUTPUT_TEMPLATE = "$HOST $MSG\\n"
 KEY_TEMPLATE = "${HOST}"
+
+# What the messages that are to take longer than the others have as $PROGRAM.
+SLOW_PROGRAM = b"slow"
 
 _KEY_LENGTH = len(b"host-00000")
 _LINE_LENGTH = _KEY_LENGTH + len(b" 0000000 ") + BODY_LENGTH + len(b"\n")
@@ -60,10 +64,11 @@ class Traffic:
 
     distribution: 'uniform' over KEYS keys, 'zipf' (exponent 1.2), 'half' (one
     key has half of the messages, the others share the rest evenly), or 'one'
-    (it has all of them).
+    (it has all of them). is_slow: true for the positions of the messages whose
+    $PROGRAM is SLOW_PROGRAM.
     """
 
-    def __init__(self, distribution, messages, seed=20380119):
+    def __init__(self, distribution, messages, seed=20380119, is_slow=lambda position: False):
         rng = random.Random(f"{distribution} {seed}")
         names = [b"host-%05d" % number for number in range(KEYS)]
         rng.shuffle(names)
@@ -71,25 +76,38 @@ class Traffic:
         bodies = list(_bodies(rng))
         next_number = collections.Counter()
         self.messages = messages
+        self.is_slow = is_slow
         self.lines = []
         for position, key in enumerate(rng.choices(names, cum_weights=cumulated, k=messages)):
             self.lines.append(b"%s %07d %s" % (key, next_number[key], bodies[position % BODIES]))
             next_number[key] += 1
         self._sorted = {}
 
+    def first(self, messages):
+        """The same, but the first so many messages only."""
+        part = copy.copy(self)
+        part.messages, part.lines, part._sorted = messages, self.lines[:messages], {}
+        return part
+
+    def plain(self):
+        """Yield the messages as a source reads them (RFC 3164, one a line)."""
+        for position, line in enumerate(self.lines):
+            yield (b"<134>Oct 11 22:14:15 %s %s[1234]: %s\n"
+                   % (line[:_KEY_LENGTH], self._program(position), line[_KEY_LENGTH + 1:]))
+
     def write(self, path):
-        """Write the messages as a source reads them (RFC 3164, one a line)."""
         with open(path, "wb") as file:
-            for line in self.lines:
-                file.write(b"<134>Oct 11 22:14:15 %s app[1234]: %s\n"
-                           % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
+            file.writelines(self.plain())
 
     def framed(self):
         """Yield the messages as a TCP connection carries them (RFC 5424, octet counting)."""
-        for line in self.lines:
-            message = (b"<134>1 2025-10-11T22:14:15Z %s app 1234 - - %s"
-                       % (line[:_KEY_LENGTH], line[_KEY_LENGTH + 1:]))
+        for position, line in enumerate(self.lines):
+            message = (b"<134>1 2025-10-11T22:14:15Z %s %s 1234 - - %s"
+                       % (line[:_KEY_LENGTH], self._program(position), line[_KEY_LENGTH + 1:]))
             yield b"%d %s" % (len(message), message)
+
+    def _program(self, position):
+        return SLOW_PROGRAM if self.is_slow(position) else b"app"
 
     def write_framed(self, path):
         with open(path, "wb") as file:

@@ -107,7 +107,8 @@ class Bench:
             self._inputs[traffic] = path
         return self._inputs[traffic]
 
-    def _daemon(self, config):
+    def daemon(self, config):
+        """A private daemon with this configuration, for a with statement."""
         return host.Daemon(self._syslog_ng, self._folder, config, self._module_dirs, self._cores, self._with_module)
 
     def file_to_file(self, traffic, element, order, filters, fetch_limit=None, work=""):
@@ -116,11 +117,11 @@ class Bench:
         It appears by a link: whoever wrote it now would take a core from the
         element, and none from a daemon that uses one.
         """
-        output, followed = self._fresh("out"), self._fresh("followed")
+        output, followed = self.fresh("out"), self.fresh("followed")
         config = paths.config(paths.file_source(followed, WINDOW, fetch_limit),
                               paths.file_destination(output), WINDOW, element, filters, work)
         source = self._input_of(traffic)
-        with self._daemon(config) as daemon:
+        with self.daemon(config) as daemon:
             daemon.wait_for(lambda: "syslog-ng starting up" in daemon.log(), START_SECONDS, "a start")
             meter = Meter(daemon)
             os.link(source, followed)
@@ -130,12 +131,12 @@ class Bench:
 
     def one_write(self, traffic, element, order, work):
         """All messages arrive at once; the clock runs from their arrival to the last one out."""
-        output, path = self._fresh("out"), self._fresh("socket")
+        output, path = self.fresh("out"), self.fresh("socket")
         window = 2 * traffic.messages
         config = paths.config(paths.unix_source(path, window), paths.file_destination(output),
                               window, element, work=work)
         data = self._input_of(traffic).read_bytes()
-        with self._daemon(config) as daemon, _connect(daemon, path) as sender:
+        with self.daemon(config) as daemon, connect_unix(daemon, path) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
             meter = Meter(daemon)
             sender.sendall(data)
@@ -152,7 +153,7 @@ class Bench:
                                   paths.tcp_destination(receiver.port), WINDOW, element, filters,
                                   work)
             messages = list(traffic.framed())
-            with self._daemon(config) as daemon, _connect_tcp(daemon, port) as sender:
+            with self.daemon(config) as daemon, connect_tcp(daemon, port) as sender:
                 meter = Meter(daemon)
                 due = latency.send(sender, messages, rate)
                 daemon.wait_for(lambda: receiver.size >= traffic.output_size,
@@ -161,7 +162,8 @@ class Bench:
             result.faults = traffic.check_data(receiver.data(), order)
             return result, None if result.faults else latency.of(traffic, due, receiver)
 
-    def _fresh(self, name):
+    def fresh(self, name):
+        """The path of a file in the bench's folder that does not exist any more."""
         path = self._folder / name
         path.unlink(missing_ok=True)
         return path
@@ -218,11 +220,11 @@ def size_of(path):
         return 0
 
 
-def _connect(daemon, path):
+def connect_unix(daemon, path):
     return _connected(daemon, socket.AF_UNIX, str(path))
 
 
-def _connect_tcp(daemon, port):
+def connect_tcp(daemon, port):
     sender = _connected(daemon, socket.AF_INET, ("127.0.0.1", port))
     sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sender

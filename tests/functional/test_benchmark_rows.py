@@ -23,7 +23,7 @@ def load(name):
 
 plan = load("plan")
 traffic = load("traffic")
-ALL_PATHS = [*plan.PATHS, plan.RANDOM_PATH, "blocking"]
+ALL_PATHS = plan.PATH_NAMES
 
 
 def names(patterns):

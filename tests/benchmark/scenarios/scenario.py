@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the kinds of rows have in common."""
+
+import statistics
+
+import paths
+import report
+
+
+class Scenario:
+    """How one kind of row is measured and printed.
+
+    ROW: the class of its rows in the plan. HEADER: of its table. MOST_ROUNDS: more tell
+    nothing new and take long. share: of the usual size of a run.
+    """
+    ROW = None
+    HEADER = ()
+    MOST_ROUNDS = 2
+
+    def __init__(self, share):
+        self.share = share
+
+    def title(self):
+        """The line above the table."""
+        raise NotImplementedError
+
+    def variants(self, available):
+        """Those of the available variants that are measured."""
+        return available
+
+    def run(self, bench, variant, row, order):
+        """Results of one run; order: what the variant has to keep of it."""
+        raise NotImplementedError
+
+    def figures(self, row, rounds):
+        """Medians over the rounds, each of which has what run() gave for each variant."""
+        raise NotImplementedError
+
+    def cells(self, row, values):
+        """The lines of the table behind the row's name."""
+        raise NotImplementedError
+
+    @staticmethod
+    def variants_of(values, column):
+        """The variants that have this column among the figures, in the order of the tables."""
+        return [variant for variant in report.VARIANTS if f"{variant}_{column}" in values]
+
+    @staticmethod
+    def element(variant, row, **options):
+        """The text of parallelize() in that variant."""
+        if variant == "off":
+            return ""
+        return paths.parallelize(row.workers, row.keyed, **(options if variant == "on" else {}))
+
+
+def median_of(rounds, figure):
+    """The median of figure(results by variant) over the rounds."""
+    return statistics.median(figure(results) for results in rounds)
