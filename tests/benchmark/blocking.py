@@ -23,7 +23,12 @@ def element(milliseconds):
 
 def slow_program_element(milliseconds):
     """A log path element that blocks its thread for so long with the traffic's slow messages, and costs others next to nothing."""
-    return (f'rewrite {{ set("$(test-work {round(milliseconds * 1000)})" value("work")'
+    return for_slow_program(f"$(test-work {round(milliseconds * 1000)})", "work")
+
+
+def for_slow_program(template, value):
+    """A log path element that sets the value in the traffic's slow messages only."""
+    return (f'rewrite {{ set("{template}" value("{value}")'
             f' condition(program("{SLOW_PROGRAM.decode()}" type(string)))); }};')
 
 

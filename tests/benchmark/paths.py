@@ -53,8 +53,8 @@ def file_destination(path):
     return f'file("{path}" template("{OUTPUT_TEMPLATE}"));'
 
 
-def tcp_destination(port):
-    return f'network("127.0.0.1" port({port}) template("{OUTPUT_TEMPLATE}") time-reopen(1));'
+def tcp_destination(port, template=OUTPUT_TEMPLATE):
+    return f'network("127.0.0.1" port({port}) template("{template}") time-reopen(1));'
 
 
 def config(source, destination, window, element="", filters=0, work=""):

@@ -31,8 +31,13 @@ RARE_MESSAGES = 30000       # of a burst
 RARE_BURSTS = 3
 RARE_PAUSE_SECONDS = 3      # between them
 
+JUMP_CHEAP_MESSAGES = 100000
+JUMP_SLOW_MESSAGES = 60     # after them
+JUMP_MILLISECONDS = 100
+JUMP_FIRST = 20             # how long it takes until so many slow ones are out
+
 # What --paths knows.
-PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare")
+PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump")
 
 # With --quick the rows that take longest are this much shorter.
 QUICK_SHARE = 0.2
@@ -121,6 +126,24 @@ class RareRow:
         return self.distribution != "round-robin"
 
 
+@dataclasses.dataclass(frozen=True)
+class JumpRow:
+    """A path that has been cheap for long, and on which from one message on all of them block."""
+    distribution: str
+    workers: int
+    fetch_limit: int | None = None
+    path = "jump"
+
+    @property
+    def name(self):
+        suffix = f"/fetch-{self.fetch_limit}" if self.fetch_limit else ""
+        return f"{self.path}/{self.distribution}/{self.workers}{suffix}"
+
+    @property
+    def keyed(self):
+        return self.distribution != "round-robin"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -134,21 +157,24 @@ RESEQUENCE_ROWS = [ResequenceRow(path, distribution, workers)
 BLOCKING_ROWS = [BlockingRow(workers) for workers in BLOCKING_WORKERS]
 RARE_ROWS = [RareRow(every, milliseconds, distribution, 10)
              for every, milliseconds in RARE_BLOCKING for distribution in ("round-robin", "uniform")]
+JUMP_ROWS = [JumpRow(distribution, 10, fetch_limit)
+             for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
            "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
-           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*")
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
-         "rare/500x50ms/uniform/10")
+         "rare/500x50ms/uniform/10", "jump/uniform/10")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
-    rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS, *RARE_ROWS]
+    rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
+            *RARE_ROWS, *JUMP_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Kinds of rows that are about what one message does to the others, a file each."""
 
+from scenarios.jump import Jump
 from scenarios.rare import Rare
 
-ALL = (Rare,)
+ALL = (Rare, Jump)

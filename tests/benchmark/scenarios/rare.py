@@ -51,9 +51,7 @@ class Rare(Scenario):
     def figures(self, row, rounds):
         """{variant}_first, _again and _third: seconds; _of_ideal: the slowest of them against the ideal."""
         ideal = self._burst // row.every * row.milliseconds / 1000 / row.workers
-        values = {"ideal_seconds": ideal,
-                  "foreign_load": median_of(rounds, lambda results: max(
-                      result.foreign_load for bursts in results.values() for result in bursts))}
+        values = {"ideal_seconds": ideal, "foreign_load": self.foreign_load(rounds)}
         for variant in rounds[0]:
             for number, name in enumerate(("first", "again", "third")):
                 values[f"{variant}_{name}"] = median_of(rounds, lambda results: results[variant][number].seconds)

@@ -5,6 +5,7 @@ import statistics
 
 import paths
 import report
+import trial
 
 
 class Scenario:
@@ -29,7 +30,7 @@ class Scenario:
         return available
 
     def run(self, bench, variant, row, order):
-        """Results of one run; order: what the variant has to keep of it."""
+        """A sequence of trial.Results, and figures besides, of one run; order: what the variant has to keep of it."""
         raise NotImplementedError
 
     def figures(self, row, rounds):
@@ -39,6 +40,12 @@ class Scenario:
     def cells(self, row, values):
         """The lines of the table behind the row's name."""
         raise NotImplementedError
+
+    @staticmethod
+    def foreign_load(rounds):
+        """The median over the rounds of the worst run in each."""
+        return median_of(rounds, lambda results: max(
+            result.foreign_load for run in results.values() for result in run if isinstance(result, trial.Result)))
 
     @staticmethod
     def variants_of(values, column):
