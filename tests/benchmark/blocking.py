@@ -21,6 +21,11 @@ def element(milliseconds):
     return f'rewrite {{ set("$(test-work {milliseconds * 1000})" value("work")); }};'
 
 
+def computing_element(microseconds):
+    """A log path element that computes for so long a message."""
+    return f'rewrite {{ set("$(test-burn {microseconds})" value("work")); }};'
+
+
 def slow_program_element(milliseconds):
     """A log path element that blocks its thread for so long with the traffic's slow messages, and costs others next to nothing."""
     return for_slow_program(f"$(test-work {round(milliseconds * 1000)})", "work")

@@ -36,8 +36,14 @@ JUMP_SLOW_MESSAGES = 60     # after them
 JUMP_MILLISECONDS = 100
 JUMP_FIRST = 20             # how long it takes until so many slow ones are out
 
+LATE_USUAL_MESSAGES = 5000
+LATE_USUAL_MICROSECONDS = 100
+LATE_SLOW_MESSAGES = 60     # after them
+LATE_SLOW_MILLISECONDS = 150
+LATE_PREFETCH = 16          # less than wait, so that the source's thread processes messages, too
+
 # What --paths knows.
-PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump")
+PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late")
 
 # With --quick the rows that take longest are this much shorter.
 QUICK_SHARE = 0.2
@@ -144,6 +150,12 @@ class JumpRow:
         return self.distribution != "round-robin"
 
 
+@dataclasses.dataclass(frozen=True)
+class LateRow(JumpRow):
+    """How long a message that is done waits until the destination has it, when others have begun to block."""
+    path = "late"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -159,22 +171,24 @@ RARE_ROWS = [RareRow(every, milliseconds, distribution, 10)
              for every, milliseconds in RARE_BLOCKING for distribution in ("round-robin", "uniform")]
 JUMP_ROWS = [JumpRow(distribution, 10, fetch_limit)
              for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
+LATE_ROWS = [LateRow(distribution, 2, fetch_limit)
+             for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
            "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
-           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*")
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
-         "rare/500x50ms/uniform/10", "jump/uniform/10")
+         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
     rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
-            *RARE_ROWS, *JUMP_ROWS]
+            *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 

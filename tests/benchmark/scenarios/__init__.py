@@ -2,6 +2,7 @@
 """Kinds of rows that are about what one message does to the others, a file each."""
 
 from scenarios.jump import Jump
+from scenarios.late import Late
 from scenarios.rare import Rare
 
-ALL = (Rare, Jump)
+ALL = (Rare, Jump, Late)
