@@ -21,6 +21,7 @@ class Latency:
     A sender that the daemon keeps waiting is late, and that counts.
     """
     p50: float
+    p90: float
     p99: float
     p999: float
     worst: float
@@ -97,4 +98,4 @@ def of(traffic, due, receiver):
     times = sorted((arrived[traffic.lines[number][:_KEY_AND_NUMBER]] - due[number]) * 1000
                    for number in measured)
     return Latency(*(times[min(len(times) - 1, int(len(times) * share))]
-                     for share in (0.5, 0.99, 0.999, 1)))
+                     for share in (0.5, 0.9, 0.99, 0.999, 1)))

@@ -64,13 +64,25 @@ def config(source, destination, window, element="", filters=0, work=""):
     of five PCRE matches each stand behind it. work: further elements behind it.
     """
     behind = "\n".join([_FILTER] * filters + ([f"  {work}"] if work else []))
+    return _config(source, window, element, behind, f"destination {{ {destination} }};")
+
+
+def forked_config(source, prefix, destination, others, window, element="", work=""):
+    """The same, but messages whose $HOST does not have the prefix go to the destination `others`."""
+    has_prefix = f'host("{prefix}" type(string) flags(prefix))'
+    ends = (f"log {{ filter {{ {has_prefix} }}; destination {{ {destination} }}; flags(flow-control); }};\n"
+            f"  log {{ filter {{ not {has_prefix} }}; destination {{ {others} }}; flags(flow-control); }};")
+    return _config(source, window, element, f"  {work}", ends)
+
+
+def _config(source, window, element, behind, ends):
     return f"""
 options {{ use-dns(no); stats-freq(0); log-fifo-size({2 * window}); }};
 log {{
   source {{ {source} }};
   {element}
 {behind}
-  destination {{ {destination} }};
+  {ends}
   flags(flow-control);
 }};
 """

@@ -42,8 +42,16 @@ LATE_SLOW_MESSAGES = 60     # after them
 LATE_SLOW_MILLISECONDS = 150
 LATE_PREFETCH = 16          # less than wait, so that the source's thread processes messages, too
 
+NEIGHBOUR_RATE = 1000       # messages a second of the connection whose latency is measured
+NEIGHBOUR_SECONDS = 10
+NEIGHBOUR_KEYS = 50         # of each of the two connections
+NEIGHBOUR_WINDOW = 10000    # too
+# The other one sends as fast as it can; of its messages one in so many blocks.
+NEIGHBOUR_SLOW_EVERY = 2000
+NEIGHBOUR_SLOW_MILLISECONDS = 500
+
 # What --paths knows.
-PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late")
+PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late", "neighbour")
 
 # With --quick the rows that take longest are this much shorter.
 QUICK_SHARE = 0.2
@@ -156,6 +164,20 @@ class LateRow(JumpRow):
     path = "late"
 
 
+@dataclasses.dataclass(frozen=True)
+class NeighbourRow:
+    """What the messages of one connection do to the latency of another's, on a cheap path with keys."""
+    workers: int
+    fetch_limit: int | None = None
+    path = "neighbour"
+    keyed = True
+
+    @property
+    def name(self):
+        suffix = f"/fetch-{self.fetch_limit}" if self.fetch_limit else ""
+        return f"neighbour/{self.workers}{suffix}"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -173,22 +195,24 @@ JUMP_ROWS = [JumpRow(distribution, 10, fetch_limit)
              for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
 LATE_ROWS = [LateRow(distribution, 2, fetch_limit)
              for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
+NEIGHBOUR_ROWS = [NeighbourRow(workers, fetch_limit) for workers in (2, 10) for fetch_limit in (None, 1000)]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
            "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
-           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*")
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*",
+           "neighbour/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
-         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2")
+         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
     rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
-            *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS]
+            *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS, *NEIGHBOUR_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 

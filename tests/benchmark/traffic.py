@@ -47,15 +47,15 @@ def _bodies(rng):
         yield (text + padding)[:BODY_LENGTH].encode()
 
 
-def _weights(distribution):
+def _weights(distribution, keys):
     if distribution == "uniform":
-        return [1] * KEYS
+        return [1] * keys
     if distribution == "zipf":
-        return [1 / rank ** ZIPF_EXPONENT for rank in range(1, KEYS + 1)]
+        return [1 / rank ** ZIPF_EXPONENT for rank in range(1, keys + 1)]
     if distribution == "half":
-        return [KEYS - 1] + [1] * (KEYS - 1)
+        return [keys - 1] + [1] * (keys - 1)
     if distribution == "one":
-        return [1] + [0] * (KEYS - 1)
+        return [1] + [0] * (keys - 1)
     raise ValueError(f"unknown distribution: {distribution}")
 
 
@@ -65,14 +65,15 @@ class Traffic:
     distribution: 'uniform' over KEYS keys, 'zipf' (exponent 1.2), 'half' (one
     key has half of the messages, the others share the rest evenly), or 'one'
     (it has all of them). is_slow: true for the positions of the messages whose
-    $PROGRAM is SLOW_PROGRAM.
+    $PROGRAM is SLOW_PROGRAM. keys: how many there are. name: what they begin
+    with, of four letters.
     """
 
-    def __init__(self, distribution, messages, seed=20380119, is_slow=lambda position: False):
+    def __init__(self, distribution, messages, seed=20380119, is_slow=lambda position: False, keys=KEYS, name=b"host"):
         rng = random.Random(f"{distribution} {seed}")
-        names = [b"host-%05d" % number for number in range(KEYS)]
+        names = [b"%s-%05d" % (name, number) for number in range(keys)]
         rng.shuffle(names)
-        cumulated = list(itertools.accumulate(_weights(distribution)))
+        cumulated = list(itertools.accumulate(_weights(distribution, keys)))
         bodies = list(_bodies(rng))
         next_number = collections.Counter()
         self.messages = messages

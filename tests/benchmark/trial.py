@@ -224,14 +224,16 @@ def connect_unix(daemon, path):
     return _connected(daemon, socket.AF_UNIX, str(path))
 
 
-def connect_tcp(daemon, port):
-    sender = _connected(daemon, socket.AF_INET, ("127.0.0.1", port))
+def connect_tcp(daemon, port, send_buffer=None):
+    sender = _connected(daemon, socket.AF_INET, ("127.0.0.1", port), send_buffer)
     sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sender
 
 
-def _connected(daemon, family, address):
+def _connected(daemon, family, address, send_buffer=None):
     sender = socket.socket(family, socket.SOCK_STREAM)
+    if send_buffer:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
 
     def connected():
         try:

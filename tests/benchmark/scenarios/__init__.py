@@ -3,6 +3,7 @@
 
 from scenarios.jump import Jump
 from scenarios.late import Late
+from scenarios.neighbour import Neighbour
 from scenarios.rare import Rare
 
-ALL = (Rare, Jump, Late)
+ALL = (Rare, Jump, Late, Neighbour)
