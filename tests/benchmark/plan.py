@@ -50,8 +50,14 @@ NEIGHBOUR_WINDOW = 10000    # too
 NEIGHBOUR_SLOW_EVERY = 2000
 NEIGHBOUR_SLOW_MILLISECONDS = 500
 
+CONNECTIONS_MESSAGES = 400000   # of all connections together
+CONNECTIONS_FETCH_LIMIT = 1000
+CONNECTIONS_WINDOW = 20000      # of each
+CONNECTIONS_SHARED_KEYS = 50
+CONNECTIONS_KEYS = ("round-robin", str(CONNECTIONS_SHARED_KEYS), "distinct")
+
 # What --paths knows.
-PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late", "neighbour")
+PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late", "neighbour", "connections")
 
 # With --quick the rows that take longest are this much shorter.
 QUICK_SHARE = 0.2
@@ -178,6 +184,23 @@ class NeighbourRow:
         return f"neighbour/{self.workers}{suffix}"
 
 
+@dataclasses.dataclass(frozen=True)
+class ConnectionsRow:
+    """Several TCP connections to one source of a path that costs nothing."""
+    connections: int
+    keys: str           # round-robin, 50 or distinct
+    workers: int = 2
+    path = "connections"
+
+    @property
+    def name(self):
+        return f"connections/{self.connections}/{self.keys}"
+
+    @property
+    def keyed(self):
+        return self.keys != "round-robin"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -196,6 +219,8 @@ JUMP_ROWS = [JumpRow(distribution, 10, fetch_limit)
 LATE_ROWS = [LateRow(distribution, 2, fetch_limit)
              for distribution in ("round-robin", "uniform") for fetch_limit in (None, 1000)]
 NEIGHBOUR_ROWS = [NeighbourRow(workers, fetch_limit) for workers in (2, 10) for fetch_limit in (None, 1000)]
+CONNECTIONS_ROWS = [ConnectionsRow(connections, keys)
+                    for connections in (1, 2, 4, 8) for keys in CONNECTIONS_KEYS]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
@@ -203,16 +228,17 @@ DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-10
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
            "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*",
-           "neighbour/*")
+           "neighbour/*", "connections/*")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
-         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10")
+         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10", "connections/4/50")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
     rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
-            *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS, *NEIGHBOUR_ROWS]
+            *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS, *NEIGHBOUR_ROWS,
+            *CONNECTIONS_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 

@@ -66,20 +66,28 @@ class Traffic:
     key has half of the messages, the others share the rest evenly), or 'one'
     (it has all of them). is_slow: true for the positions of the messages whose
     $PROGRAM is SLOW_PROGRAM. keys: how many there are. name: what they begin
-    with, of four letters.
+    with, of four letters. label: what each body begins with.
+
+    'distinct' gives every message a key of its own, however many keys there are.
     """
 
-    def __init__(self, distribution, messages, seed=20380119, is_slow=lambda position: False, keys=KEYS, name=b"host"):
+    def __init__(self, distribution, messages, seed=20380119, is_slow=lambda position: False, keys=KEYS, name=b"host",
+                 label=b""):
         rng = random.Random(f"{distribution} {seed}")
-        names = [b"%s-%05d" % (name, number) for number in range(keys)]
-        rng.shuffle(names)
-        cumulated = list(itertools.accumulate(_weights(distribution, keys)))
-        bodies = list(_bodies(rng))
+        if distribution == "distinct":
+            names = [b"%s%06d" % (name, number) for number in range(messages)]
+        else:
+            names = [b"%s-%05d" % (name, number) for number in range(keys)]
+            rng.shuffle(names)
+            cumulated = list(itertools.accumulate(_weights(distribution, keys)))
+        bodies = [(label + body)[:BODY_LENGTH] for body in _bodies(rng)]
         next_number = collections.Counter()
         self.messages = messages
         self.is_slow = is_slow
+        self.label = label
         self.lines = []
-        for position, key in enumerate(rng.choices(names, cum_weights=cumulated, k=messages)):
+        chosen = names if distribution == "distinct" else rng.choices(names, cum_weights=cumulated, k=messages)
+        for position, key in enumerate(chosen):
             self.lines.append(b"%s %07d %s" % (key, next_number[key], bodies[position % BODIES]))
             next_number[key] += 1
         self._sorted = {}
@@ -106,6 +114,12 @@ class Traffic:
             message = (b"<134>1 2025-10-11T22:14:15Z %s %s 1234 - - %s"
                        % (line[:_KEY_LENGTH], self._program(position), line[_KEY_LENGTH + 1:]))
             yield b"%d %s" % (len(message), message)
+
+    def labelled(self, data):
+        """Those of the lines that have this traffic's label."""
+        begin = _KEY_LENGTH + len(b" 0000000 ")
+        end = begin + len(self.label)
+        return [line for line in data.splitlines(keepends=True) if line[begin:end] == self.label]
 
     def _program(self, position):
         return SLOW_PROGRAM if self.is_slow(position) else b"app"
