@@ -56,6 +56,8 @@ CONNECTIONS_WINDOW = 20000      # of each
 CONNECTIONS_SHARED_KEYS = 50
 CONNECTIONS_KEYS = ("round-robin", str(CONNECTIONS_SHARED_KEYS), "distinct")
 
+WIDTH_USUAL_WORKERS = 2
+
 # What --paths knows.
 PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late", "neighbour", "connections")
 
@@ -201,6 +203,15 @@ class ConnectionsRow:
         return self.keys != "round-robin"
 
 
+@dataclasses.dataclass(frozen=True)
+class WidthRow(Row):
+    """More workers than cores, against WIDTH_USUAL_WORKERS."""
+
+    @property
+    def name(self):
+        return f"width/{super().name}"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -221,6 +232,8 @@ LATE_ROWS = [LateRow(distribution, 2, fetch_limit)
 NEIGHBOUR_ROWS = [NeighbourRow(workers, fetch_limit) for workers in (2, 10) for fetch_limit in (None, 1000)]
 CONNECTIONS_ROWS = [ConnectionsRow(connections, keys)
                     for connections in (1, 2, 4, 8) for keys in CONNECTIONS_KEYS]
+WIDTH_ROWS = [WidthRow(path, distribution, 8, fetch_limit)
+              for path in PATHS for distribution in DISTRIBUTIONS for fetch_limit in (None, 1000)]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
@@ -228,17 +241,19 @@ DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-10
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
            "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*",
-           "neighbour/*", "connections/*")
+           "neighbour/*", "connections/*",
+           "width/light/uniform/8", "width/heavy/[ru]*/8", "width/heavy/half/8")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
-         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10", "connections/4/50")
+         "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10", "connections/4/50",
+         "width/heavy/uniform/8")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
     rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
             *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS, *NEIGHBOUR_ROWS,
-            *CONNECTIONS_ROWS]
+            *CONNECTIONS_ROWS, *WIDTH_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 

@@ -6,5 +6,6 @@ from scenarios.jump import Jump
 from scenarios.late import Late
 from scenarios.neighbour import Neighbour
 from scenarios.rare import Rare
+from scenarios.width import Width
 
-ALL = (Rare, Jump, Late, Neighbour, Connections)
+ALL = (Rare, Jump, Late, Neighbour, Connections, Width)

@@ -12,14 +12,17 @@ class Scenario:
     """How one kind of row is measured and printed.
 
     ROW: the class of its rows in the plan. HEADER: of its table. MOST_ROUNDS: more tell
-    nothing new and take long. share: of the usual size of a run.
+    nothing new and take long. share: of the usual size of a run. messages(path): of a run
+    on one of the plan's PATHS, filters: how many each of them has.
     """
     ROW = None
     HEADER = ()
     MOST_ROUNDS = 2
 
-    def __init__(self, share):
+    def __init__(self, share, messages, filters):
         self.share = share
+        self.messages = messages
+        self.filters = filters
 
     def title(self):
         """The line above the table."""
