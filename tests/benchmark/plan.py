@@ -240,9 +240,9 @@ DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-10
            "heavy/round-robin/[124]", "heavy/uniform/[124]", "heavy/zipf/2", "heavy/half/2",
            "very-heavy/round-robin/2", "very-heavy/uniform/2", "very-heavy/half/2",
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
-           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*", "rare/*", "jump/*", "late/*",
-           "neighbour/*", "connections/*",
-           "width/light/uniform/8", "width/heavy/[ru]*/8", "width/heavy/half/8")
+           "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*",
+           "rare/500x50ms/*", "jump/*/10", "late/round-robin/2", "neighbour/10*", "connections/[18]/[r5]*",
+           "width/heavy/[ru]*/8")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
          "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10", "connections/4/50",
@@ -283,7 +283,7 @@ class Target:
 
     @property
     def timed(self):
-        return self.column not in ("memory_ratio", "memory_of_builtin")
+        return self.column not in ("memory_ratio", "memory_of_builtin", "on_by_source_worst")
 
     def reached(self, value):
         return value >= self.bound if self.at_least else value <= self.bound
@@ -305,6 +305,13 @@ TARGETS = (
     *(Target(f"heavy/{distribution}/2{fetch}", "of_builtin", bound, True, "speed against the built-in")
       for fetch in ("", *(f"/fetch-{limit}" for limit in FETCH_LIMITS))
       for distribution, bound in (("round-robin", 1.2), ("uniform", 1.2), ("zipf", 1.2), ("half", 1.05))),
+    Target("rare/*", "on_of_ideal", 2.0, False, "seconds against the ideal"),
+    Target("jump/*", "on_by_source_worst", 4, False, "blocking messages on the source's thread"),
+    Target("late/*", "on_slow_worst", 5, False, "milliseconds until a blocking message that is done is published"),
+    Target("late/*", "on_usual_worst", 20, False, "milliseconds until a usual message that is done is published"),
+    Target("neighbour/*", "on_p90", 5, False, "p90 of the neighbour in milliseconds"),
+    Target("connections/*", "on_speedup", 1.0, True, "speed against off"),
+    Target("width/*", "of_usual", 0.95, True, "speed against two workers"),
     Target("blocking/10", "of_builtin", 4.5, True, "speed against the built-in"),
     Target("latency/*", "p99_of_builtin", 1.0, False, "p99 latency against the built-in's"),
     *(Target(rows, "memory_of_builtin", 1.0, False, "peak memory against the built-in's")

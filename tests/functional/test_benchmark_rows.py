@@ -41,6 +41,17 @@ def test_quick_rows():
     assert {"heavy/round-robin/2", "heavy/uniform/2", "heavy/zipf/2", "heavy/half/2"} < {*names(plan.QUICK)}
 
 
+@pytest.mark.parametrize("kind", ["rare", "jump", "late", "neighbour", "connections", "width"])
+def test_kind_of_row(kind):
+    assert names([f"{kind}/*"])
+    for rows in (plan.QUICK, plan.DEFAULT):
+        assert [name for name in names(rows) if name.startswith(f"{kind}/")]
+
+
+def test_names_are_unique():
+    assert len({*names(["*"])}) == len(names(["*"]))
+
+
 @pytest.mark.parametrize("variants", [("off", "on"), ("off", "builtin", "on")])
 def test_rounds_come_in_every_order(variants):
     orders = sorted(itertools.permutations(variants))
@@ -61,3 +72,33 @@ def test_order_of_one_key_is_checked():
     assert sent.check_data(b"".join(right), "key") == []
     assert sent.check_data(b"".join([right[1], right[0], *right[2:]]), "key")
     assert sent.check_data(b"".join(right[1:]), "key")
+
+
+def test_slow_messages():
+    sent = traffic.Traffic("uniform", 100, is_slow=lambda position: position % 10 == 5)
+    assert [number for number, line in enumerate(sent.plain()) if b" slow[" in line] == [*range(5, 100, 10)]
+    assert [number for number, message in enumerate(sent.framed()) if b" slow " in message] == [*range(5, 100, 10)]
+
+
+def test_order_within_a_connection():
+    one, other = (traffic.Traffic("uniform", 100, keys=5, label=label) for label in (b"0 ", b"1 "))
+    lines = [line + b"\n" for pair in zip(one.lines, other.lines) for line in reversed(pair)]
+    data = b"".join(lines)
+    assert one.check_data(b"".join(one.labelled(data)), "arrival") == []
+    assert other.check_data(b"".join(other.labelled(data)), "key") == []
+    assert one.check_data(b"".join(one.labelled(data)[::-1]), "key")
+    assert one.check_data(b"".join(other.labelled(data)), "any")
+
+
+def test_every_message_its_own_key():
+    sent = traffic.Traffic("distinct", 1000, name=b"key1")
+    assert len({line.split()[0] for line in sent.lines}) == 1000
+    assert {len(line) + 1 for line in sent.lines} == {sent.line_length}
+
+
+def test_first_messages():
+    sent = traffic.Traffic("uniform", 100)
+    part = sent.first(40)
+    assert part.output_size == 40 * sent.line_length
+    assert part.check_data(b"".join(line + b"\n" for line in sent.lines[:40]), "arrival") == []
+    assert part.check_data(b"".join(line + b"\n" for line in sent.lines[:41]), "arrival")

@@ -18,6 +18,7 @@ class Connections(Scenario):
     """Each connection has a thread of the daemon; all of them meet in one parallelize()."""
     ROW = plan.ConnectionsRow
     MOST_ROUNDS = 7
+    NEEDS_TEST_MODULE = False
     HEADER = ("row", "element", "msg/s", "CPU s", "MiB", "speed", "min..max", "CPU")
 
     def title(self):

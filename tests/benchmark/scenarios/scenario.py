@@ -12,12 +12,15 @@ class Scenario:
     """How one kind of row is measured and printed.
 
     ROW: the class of its rows in the plan. HEADER: of its table. MOST_ROUNDS: more tell
-    nothing new and take long. share: of the usual size of a run. messages(path): of a run
-    on one of the plan's PATHS, filters: how many each of them has.
+    nothing new and take long. NEEDS_TEST_MODULE: for its template functions.
+
+    share: of the usual size of a run. messages(path): how many a run has on one of the
+    plan's PATHS. filters: how many each of these has.
     """
     ROW = None
     HEADER = ()
     MOST_ROUNDS = 2
+    NEEDS_TEST_MODULE = True
 
     def __init__(self, share, messages, filters):
         self.share = share

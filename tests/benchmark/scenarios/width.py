@@ -14,6 +14,7 @@ class Width(Scenario):
     """The same path with as many workers as the row says, and with the usual number of them."""
     ROW = plan.WidthRow
     MOST_ROUNDS = 7
+    NEEDS_TEST_MODULE = False
     HEADER = ("row", "usual/s", "wide/s", "speed", "min..max", "CPU", "memory")
 
     def title(self):
