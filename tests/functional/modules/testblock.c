@@ -6,7 +6,6 @@
  *   $(test-burn MICROSECONDS)  computes; expands to nothing
  *   $(test-burn-up-to MICROSECONDS)  the same for a random time, equally likely from zero up to that
  *   $(test-work MICROSECONDS)  sleeps; expands to "THREAD BEGIN END", times in nanoseconds
- *   $(test-work-if WORD MICROSECONDS TEXT)  sleeps if TEXT contains WORD; expands to nothing
  *   $(test-thread)             expands to the name of the thread; the module's workers are called "parallelize/N"
  *   $(test-now)                expands to the time, CLOCK_MONOTONIC in nanoseconds
  *   $(test-hold FILE)          adds a line to FILE and blocks while FILE exists; goes on at once if it does not
@@ -97,16 +96,6 @@ tf_test_work(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMe
 }
 
 TEMPLATE_FUNCTION_SIMPLE(tf_test_work);
-
-static void
-tf_test_work_if(LogMessage *msg, gint argc, GString *argv[], GString *result, LogMessageValueType *type)
-{
-  *type = LM_VT_STRING;
-  if (argc == 3 && strstr(argv[2]->str, argv[0]->str))
-    g_usleep(strtoul(argv[1]->str, NULL, 10));
-}
-
-TEMPLATE_FUNCTION_SIMPLE(tf_test_work_if);
 
 /* size: THREAD_NAME_SIZE */
 static void
@@ -272,7 +261,6 @@ static Plugin testblock_plugins[] =
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn, "test-burn"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_burn_up_to, "test-burn-up-to"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_work, "test-work"),
-  TEMPLATE_FUNCTION_PLUGIN(tf_test_work_if, "test-work-if"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_thread, "test-thread"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_now, "test-now"),
   TEMPLATE_FUNCTION_PLUGIN(tf_test_hold, "test-hold"),
