@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// libFuzzer: any interleaving of the calls of the engine's C ABI, stepped in one
-// thread, must keep every message once and in order.  The input is the choices.
+// libFuzzer: any interleaving of calls of the engine, stepped in one thread, must
+// keep every message once and in order.  The input is the choices.
 
 #include "engine-model.hpp"
 

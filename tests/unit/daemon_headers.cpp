@@ -3,8 +3,7 @@
 
 #include "host/daemon-headers.hpp"
 
-#include "config/options.h"
-#include "engine/engine.h"
+#include "pipes/options.h"
 #include "host/batch-callbacks.h"
 #include "host/cached-time.h"
 #include "host/forward.h"
@@ -18,14 +17,10 @@
 #include "host/version.h"
 #include "host/when-running.h"
 #include "host/worker-thread.h"
-#include "monitor/monitor.h"
-#include "pipes/message.h"
 #include "pipes/metrics.h"
 #include "pipes/pairing.h"
 #include "pipes/parallelize-pipe.h"
 #include "pipes/resequence-pipe.h"
-#include "pipes/ticket.h"
-#include "pipes/worker-threads.h"
 
 #include <string>
 #include <string_view>

@@ -2,7 +2,7 @@
 // Where random choices come from, and the options of an engine as one of them.
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/options.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -51,13 +51,14 @@ environment(const char *name, std::uint64_t otherwise)
   return value && *value ? std::strtoull(value, nullptr, 10) : otherwise;
 }
 
-inline ParallelizeEngineOptions
+inline parallelize::EngineOptions
 random_options(Dice &dice)
 {
   return {
     .workers = dice.from_to(1, 5),
     .keyed = !dice.one_in(5),
     .empty_key_round_robin = dice.one_in(2),
+    .message_ids = true,
     .batch_size = dice.one_of({1u, 2u, 5u, 20u, 100u}),
     .quantum = dice.one_of({1u, 2u, 7u, 40u, 1000u}),
     .prefetch = dice.one_of({1u, 3u, 10u, 50u, 1000u}),

@@ -27,7 +27,8 @@ public:
     steps_left_ = dice_.from_to(20, 400);
     goes_on_one_in_ = dice_.one_of({1u, 10u, 1000u});
     for (unsigned i = dice_.from_to(1, 4); i; i--)
-      host_.source(dice_.one_of<unsigned>({0, PARALLELIZE_PRODUCER_BATCHES, ordinary, ordinary}));
+      host_.source(dice_.one_of<unsigned>({0, parallelize::Producer::publishes, parallelize::Producer::assists, ordinary,
+                                           ordinary}));
     host_.on_callback = [this] { meanwhile(); };
   }
 
@@ -54,6 +55,8 @@ private:
   {
     if (depth_ == max_depth || !dice_.one_in(interleave_one_in_))
       return;
+    if (dice_.one_in(10))
+      publish_inside();
     depth_++;
     step();
     depth_--;
@@ -77,7 +80,9 @@ private:
         if (dice_.one_in(5))
           start_or_stop();
         else if (dice_.one_in(10))
-          host_.wake_for_what_waits();
+          host_.rescan_sleepers();
+        else if (dice_.one_in(2))
+          host_.elapsed += dice_.one_of<std::uint64_t>({1'000'000, 200'000'000, 3'000'000'000, 90'000'000'000});
         break;
       case 1:
       case 2:
@@ -127,14 +132,32 @@ private:
       return;
     if (dice_.one_in(4))
       {
-        dice_.one_in(4) ? source.flush() : source.end_batch();
-        return;
+        switch (dice_.below(8))
+          {
+          case 0:
+          case 1:
+            return source.flush();
+          case 2:
+            return source.publish();
+          default:
+            return source.end_batch();
+          }
       }
     for (unsigned i = dice_.one_of({1u, 1u, 5u, 50u}); i; i--)
       {
-        host_.cost = dice_.one_in(20) ? dice_.one_of({100u, 50'000u, 3'000'000u}) : usual_cost_;
+        host_.cost = dice_.one_in(20) ? dice_.one_of({100u, 50'000u, 3'000'000u, 9'000'000u}) : usual_cost_;
+        host_.blocks = dice_.one_in(3);
         source.send(random_key(), random_route());
       }
+  }
+
+  // The thread that is called back may publish for a reason of its own.
+  void
+  publish_inside()
+  {
+    for (const auto &source : host_.sources())
+      if (source->is_inside() && source->open())
+        return source->publish_inside();
   }
 
   Route
@@ -174,16 +197,16 @@ private:
   check_somebody_comes()
   {
     const std::uint64_t waiting = host_.counters().in_flight + host_.counters().released;
-    host_.check(waiting == 0 || host_.count(FakeWorker::awake) > 0 || somebody_forwards_itself(),
+    host_.check(waiting == 0 || host_.count(FakeWorker::awake) > 0 || somebody_has_unpublished(),
                 std::to_string(waiting) + " messages wait, and nobody is awake");
   }
 
   // All wait for the end of its batch, which will come.
   bool
-  somebody_forwards_itself() const
+  somebody_has_unpublished() const
   {
     const auto &sources = host_.sources();
-    return std::any_of(sources.begin(), sources.end(), [](const auto &source) { return source->forwards_itself(); });
+    return std::any_of(sources.begin(), sources.end(), [](const auto &source) { return source->has_unpublished(); });
   }
 
   // Other workers go on inside callbacks, but nothing more is sent.
@@ -205,7 +228,7 @@ private:
   }
 
   static constexpr unsigned max_depth = 6;      // threads inside each other
-  static constexpr unsigned ordinary = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS;
+  static constexpr unsigned ordinary = parallelize::Producer::publishes | parallelize::Producer::assists;
 
   Dice &dice_;
   FakeHost host_;

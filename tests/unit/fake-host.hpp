@@ -2,7 +2,7 @@
 // A host for the engine whose threads are stepped by a test, one at a time.
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/engine.hpp"
 #include "order-check.hpp"
 
 #include <criterion/criterion.h>
@@ -48,6 +48,7 @@ struct FakeMessage : FakeNumber // the number: of its source and key
   unsigned source;
   std::string key;
   std::uint64_t cost;           // nanoseconds
+  bool blocks = false;          // its thread sleeps for that long, instead of computing
   std::vector<std::unique_ptr<FakeCopy>> copies = {};
   std::vector<std::unique_ptr<FakeCopy>> later = {};
   bool goes_on = false;
@@ -64,7 +65,9 @@ struct FakeThread
 
   const std::string name;
   bool running = false;
+  bool inside = false;          // a message
   std::uint64_t clock = 0;
+  parallelize::ThreadUsage usage = {};
   std::string forwarded;        // the keys, one after the other
   std::vector<std::unique_ptr<FakeMessage>> unpublished;
   std::vector<std::unique_ptr<FakeCopy>> unpublished_copies;
@@ -109,76 +112,64 @@ public:
   // Hand over what is collected, in the middle of the batch.
   void flush();
 
+  // Publish, in the middle of the batch.
+  void publish();
+  // The same inside one of its own messages, which is not complete: nothing becomes visible.
+  void publish_inside();
+
   // Publish and close, as at the end of a thread's batch.
   void end_batch();
 
   bool open() const { return producer_ != nullptr; }
-  // The open batch has messages that never were in the engine.
-  bool forwards_itself() const { return forwards_itself_; }
+  // True if the thread that is called back is this one, inside a message.
+  bool is_inside() const;
+  // Copies after an outlet wait for the end of this source's batch.
+  bool has_unpublished() const { return !unpublished_copies.empty(); }
 
 private:
   friend class FakeHost;
 
   std::vector<std::unique_ptr<FakeCopy>> copies_for(const std::vector<unsigned> &outlets);
-  void forward(std::unique_ptr<FakeMessage> message, bool timed);
-  void enqueue(std::unique_ptr<FakeMessage> message);
   void close();
 
   FakeHost &host_;
   const unsigned index_;
   const unsigned flags_;
-  ParallelizeProducer *producer_ = nullptr;
-  bool forwards_itself_ = false;
+  parallelize::Producer *producer_ = nullptr;
   unsigned came_ = 0;           // messages of the batch
 };
 
 // Holds the engine to its contract at every callback.  Threads run one inside
 // the other: a hook that is called while one of them forwards or publishes may
 // step any thread that is not running already.
-class FakeHost
+class FakeHost : private parallelize::Callbacks
 {
 public:
-  explicit FakeHost(const ParallelizeEngineOptions &options) : options(options)
+  explicit FakeHost(const parallelize::EngineOptions &options) : options(options), engine_(with_ids(options), *this)
   {
-    static constexpr ParallelizeCallbacks callbacks = {
-      .forward = [](void *self, ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage *message)
-      { static_cast<FakeHost *>(self)->forward(runner, on, *message); },
-      .forward_from_outlet = [](void *self, unsigned outlet, const ParallelizeMessage *copy)
-      { static_cast<FakeHost *>(self)->forward_from_outlet(outlet, *copy); },
-      .publish = [](void *self, ParallelizeThread on) { static_cast<FakeHost *>(self)->publish(on); },
-      .wake = [](void *self, unsigned worker) { static_cast<FakeHost *>(self)->wake(worker); },
-      .now = [](void *self) { return static_cast<FakeHost *>(self)->now(); },
-      .message_id = [](void *, const ParallelizeMessage *message)
-      { return static_cast<FakeNumber *>(message->handle)->number; },
-      .hot_key = [](void *self, const char *key, size_t length, unsigned percent)
-      { static_cast<FakeHost *>(self)->hot_key({key, length}, percent); },
-    };
-    engine_ = parallelize_engine_new(&options, &callbacks, this);
     for (unsigned i = 0; i < options.workers; i++)
       workers_.push_back(std::make_unique<FakeWorker>(i));
   }
-
-  ~FakeHost() { parallelize_engine_free(engine_); }
 
   FakeHost(const FakeHost &) = delete;
 
   // A thread that brings messages.  The default is a worker thread of the daemon.
   FakeSource &
-  source(unsigned flags = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS)
+  source(unsigned flags = parallelize::Producer::publishes | parallelize::Producer::assists)
   {
     sources_.push_back(std::make_unique<FakeSource>(*this, sources_.size(), flags));
     return *sources_.back();
   }
 
   // The main thread has its look.
-  void wake_for_what_waits() { parallelize_engine_wake_for_what_waits(engine_); }
+  void rescan_sleepers() { engine_.rescan_sleepers(); }
 
   /* --- the threads of the workers --- */
 
   void
   start()
   {
-    parallelize_engine_start(engine_);
+    engine_.start();
     for (const auto &worker : workers_)
       worker->state = FakeWorker::awake;
   }
@@ -191,31 +182,31 @@ public:
     run_until_quiet();
   }
 
-  void stop() { parallelize_engine_stop(engine_); }
+  void stop() { engine_.stop(); }
 
   // The thread of `index` could not be created.
   void
   abandon(unsigned index)
   {
     worker(index).state = FakeWorker::absent;
-    parallelize_engine_abandon_worker(engine_);
+    engine_.abandon_worker();
   }
 
-  ParallelizeRun
+  parallelize::Turn
   run(unsigned index)
   {
     FakeWorker &worker = this->worker(index);
     check(worker.state == FakeWorker::awake && !worker.running, worker.name + " cannot run now");
     Running as(*this, worker);
     const std::uint64_t before = processed_by(index);
-    const ParallelizeRun result = parallelize_engine_run(engine_, index);
+    const parallelize::Turn result = engine_.run(index);
 
     check(worker.unpublished.empty() && worker.unpublished_copies.empty(),
           worker.name + " returns with unpublished messages");
     worker.longest_run = std::max(worker.longest_run, static_cast<unsigned>(processed_by(index) - before));
-    if (result == PARALLELIZE_RUN_SLEEPING)
+    if (result == parallelize::Turn::sleeping)
       worker.state = FakeWorker::asleep;
-    else if (result == PARALLELIZE_RUN_ENDED)
+    else if (result == parallelize::Turn::ended)
       worker.state = FakeWorker::ended;
     return result;
   }
@@ -253,11 +244,10 @@ public:
       {
         copy->ticket = message.ticket;
         FakeCopy *const handle = copy.release();
-        const ParallelizeMessage arrived = {handle, handle->flags(), message.ticket};
-        parallelize_engine_arrived(engine_, handle->outlet, &arrived);
+        engine_.arrived(handle->outlet, {handle, handle->flags(), message.ticket, 0});
         called_back();
       }
-    parallelize_engine_release_ticket(engine_, message.ticket);
+    engine_.release_ticket(message.ticket);
     check(elsewhere.unpublished_copies.empty(), "another thread leaves unpublished messages");
   }
 
@@ -293,36 +283,54 @@ public:
 
   const std::vector<std::unique_ptr<FakeSource>> &sources() const { return sources_; }
 
-  /* --- what a test sees --- */
-
-  ParallelizeEngineCounters
-  counters() const
+  std::vector<FakeThread *>
+  threads() const
   {
-    ParallelizeEngineCounters counters;
-    parallelize_engine_get_counters(engine_, &counters);
-    return counters;
+    std::vector<FakeThread *> result;
+    for (const auto &worker : workers_)
+      result.push_back(worker.get());
+    for (const auto &source : sources_)
+      result.push_back(source.get());
+    return result;
   }
 
-  // Nothing happens meanwhile, though the clock is looked at.
-  ParallelizeWorkerCounters
-  worker_counters(unsigned index) const
+  /* --- what a test sees --- */
+
+  parallelize::EngineCounters
+  counters() const
   {
-    ParallelizeWorkerCounters counters;
     observing_ = true;
-    parallelize_engine_get_worker_counters(engine_, index, &counters);
+    const parallelize::EngineCounters counters = engine_.counters();
     observing_ = false;
     return counters;
   }
 
-  ParallelizeEngine *engine() const { return engine_; }
+  // Nothing happens meanwhile, though the clock is looked at.
+  parallelize::WorkerCounters
+  worker_counters(unsigned index) const
+  {
+    observing_ = true;
+    const parallelize::WorkerCounters counters = engine_.worker_counters(index);
+    observing_ = false;
+    return counters;
+  }
 
-  std::uint64_t processed_by(unsigned index) const { return parallelize_engine_processed_by(engine_, index); }
+  parallelize::Engine &engine() { return engine_; }
+
+  std::uint64_t processed_by(unsigned index) const { return engine_.processed_by(index); }
 
   // The keys of all published messages, in order.
   const std::string &published() const { return published_; }
 
   // "SOURCE.NUMBER" of all that is published behind an outlet, in order.
   const std::vector<std::string> &behind_outlet(unsigned outlet) { return behind_outlets_[outlet]; }
+
+  // How often the engine has asked for the key of a message, and for the time.
+  std::uint64_t key_looks() const { return key_looks_; }
+  std::uint64_t clock_looks() const { return clock_looks_; }
+
+  // The time on `thread`.
+  std::uint64_t time_of(const FakeThread &thread) const { return elapsed + thread.clock; }
 
   std::uint64_t sent_count() const { return sent_count_; }
   std::uint64_t published_count() const { return published_count_; }
@@ -346,8 +354,8 @@ public:
   void
   check_counters() const
   {
-    const ParallelizeEngineCounters all = counters();
-    std::uint64_t assigned = all.helped + all.forwarded_directly;
+    const parallelize::EngineCounters all = counters();
+    std::uint64_t assigned = all.worth_a_hand_over + all.too_cheap;
     std::uint64_t processed = assigned;
     for (unsigned i = 0; i < options.workers; i++)
       {
@@ -372,10 +380,11 @@ public:
     return options.keyed && !(key.empty() && options.empty_key_round_robin);
   }
 
-  const ParallelizeEngineOptions options;
+  const parallelize::EngineOptions options;
   std::uint64_t cost = 50'000;                          // of the messages that are sent from now on
+  bool blocks = false;                                  // their threads sleep for that long
   std::uint64_t cost_behind_outlets = 1'000;
-  std::uint64_t elapsed = 0;                            // nanoseconds on top of what messages take
+  std::uint64_t elapsed = 1'000'000'000;                // nanoseconds on top of what messages take
   bool reports_windows = false;                         // of the sources
   std::string context;                                  // what a complaint starts with
   std::vector<std::string> hot_keys;                    // as reported
@@ -417,42 +426,84 @@ private:
       on_callback();
   }
 
+  static parallelize::EngineOptions
+  with_ids(parallelize::EngineOptions options)
+  {
+    options.message_ids = true;
+    return options;
+  }
+
   void
-  check_thread(ParallelizeThread on)
+  check_thread(parallelize::OnThread on)
   {
     check(current_, "a callback outside of any thread");
-    check((on == PARALLELIZE_ON_WORKER) == (dynamic_cast<FakeWorker *>(current_) != nullptr),
+    check((on == parallelize::OnThread::worker) == (dynamic_cast<FakeWorker *>(current_) != nullptr),
           current_->name + " is taken for another");
   }
 
-  void
-  forward(ParallelizeRunner *runner, ParallelizeThread on, const ParallelizeMessage &message)
+  // A message that a source submits: it, or nullptr when the engine has it.
+  using Arrival = std::unique_ptr<FakeMessage>;
+
+  std::string_view
+  key(void *arrival) noexcept override
   {
-    check_thread(on);
-    std::unique_ptr<FakeMessage> owned(static_cast<FakeMessage *>(message.handle));
-    check(message.flags == owned->flags(), "the flags of a message have changed");
-    process(
-      std::move(owned), message.ticket,
-      [&](unsigned outlet, const ParallelizeMessage &copy) { parallelize_runner_arrived(runner, outlet, &copy); },
-      [&](std::uint32_t ticket) { parallelize_runner_hold_ticket(runner, ticket); });
+    check(current_source(), "a key is looked at outside of a source's thread");
+    check(options.keyed, "a key is looked at without need");
+    key_looks_++;
+    called_back();
+    return static_cast<Arrival *>(arrival)->get()->key;
   }
 
-  // On the current thread.  A key is the thread's from here to its publish.
-  template <typename Arrived, typename Hold>
+  parallelize::Message
+  pack(void *arrival) noexcept override
+  {
+    check(current_source(), "a message is packed outside of a source's thread");
+    called_back();
+    FakeMessage *const message = static_cast<Arrival *>(arrival)->release();
+    return {message, message->flags(), 0, 0};
+  }
+
   void
-  process(std::unique_ptr<FakeMessage> owned, std::uint32_t ticket, const Arrived &arrived, const Hold &hold)
+  forward_inline(parallelize::Runner &runner, void *arrival, std::uint32_t ticket) noexcept override
+  {
+    check(current_source(), "an inline message outside of a source's thread");
+    process(runner, std::move(*static_cast<Arrival *>(arrival)), ticket);
+  }
+
+  void
+  forward(parallelize::Runner &runner, const parallelize::Message &message) noexcept override
+  {
+    check(current_, "a callback outside of any thread");
+    std::unique_ptr<FakeMessage> owned(static_cast<FakeMessage *>(message.handle));
+    check(message.flags == owned->flags(), "the flags of a message have changed");
+    // A key of a message that was handed over is the thread's from here to its publish.
+    if (needs_order(owned->key))
+      {
+        const FakeThread *holder = holders_.try_emplace(owned->key, current_).first->second;
+        check(holder == current_, current_->name + " forwards key '" + owned->key + "' while " + holder->name
+                                    + " has not published it");
+      }
+    process(runner, std::move(owned), message.ticket);
+  }
+
+  // On the current thread.
+  void
+  process(parallelize::Runner &runner, std::unique_ptr<FakeMessage> owned, std::uint32_t ticket)
   {
     FakeThread &thread = *current_;
     FakeMessage &message = *owned;
+    // Inline or not: the messages of one source and key stay together.
     if (needs_order(message.key))
       {
-        const FakeThread *holder = holders_.try_emplace(message.key, &thread).first->second;
-        check(holder == &thread, thread.name + " forwards key '" + message.key + "' while " + holder->name
+        const FakeThread *holder = source_holders_.try_emplace({message.source, message.key}, &thread).first->second;
+        check(holder == &thread, thread.name + " forwards key '" + message.key + "' of source "
+                                   + std::to_string(message.source) + " while " + holder->name
                                    + " has not published it");
       }
+    thread.inside = true;
     thread.unpublished.push_back(std::move(owned));
     thread.forwarded += message.key;
-    thread.clock += message.cost;
+    spend(thread, message.cost, message.blocks);
     if (on_forward)
       on_forward(message);
     called_back();
@@ -460,19 +511,31 @@ private:
       {
         copy->ticket = ticket;
         FakeCopy *const handle = copy.release();
-        arrived(handle->outlet, {handle, handle->flags(), ticket});
+        runner.arrived(handle->outlet, {handle, handle->flags(), ticket, 0});
         called_back();
       }
-    if (!message.goes_on)
-      return;
-    hold(ticket);
-    going_on_.push_back({ticket, std::move(message.later)});
-    called_back();
+    if (message.goes_on)
+      {
+        runner.retain_ticket(ticket);
+        going_on_.push_back({ticket, std::move(message.later)});
+        called_back();
+      }
+    thread.inside = false;
+  }
+
+  static void
+  spend(FakeThread &thread, std::uint64_t nanoseconds, bool blocked)
+  {
+    thread.clock += nanoseconds;
+    if (blocked)
+      thread.usage.voluntary_switches++;
+    else
+      thread.usage.cpu_ns += nanoseconds;
   }
 
   // An outlet is the thread's from here to its publish.
   void
-  forward_from_outlet(unsigned outlet, const ParallelizeMessage &message)
+  forward_from_outlet(unsigned outlet, const parallelize::Message &message) noexcept override
   {
     check(current_, "a callback outside of any thread");
     FakeThread &thread = *current_;
@@ -482,21 +545,23 @@ private:
     check(message.flags == copy.flags(), "the flags of a copy have changed");
     const FakeThread *holder = outlet_holders_.try_emplace(outlet, &thread).first->second;
     check(holder == &thread, thread.name + " forwards from an outlet while " + holder->name + " has not published it");
+    thread.inside = true;
     thread.unpublished_copies.push_back(std::move(owned));
-    thread.clock += cost_behind_outlets;
+    spend(thread, cost_behind_outlets, false);
     if (on_outlet)
       on_outlet(copy);
     called_back();
+    thread.inside = false;
   }
 
   void
-  publish(ParallelizeThread on)
+  publish(parallelize::OnThread on) noexcept override
   {
     check_thread(on);
     make_visible(*current_);
-    // The host's batch callbacks are a thread's, whoever asks for them.
-    if (FakeSource *source = current_source(); source && source->flags_ & PARALLELIZE_PRODUCER_BATCHES)
-      source->close();
+    // The daemon's batch callbacks are a thread's, whoever asks for them.
+    if (FakeSource *source = current_source(); source && source->producer_)
+      source->producer_->published();
   }
 
   void
@@ -513,7 +578,9 @@ private:
         check(complaint.empty(), complaint);
         published_ += message->key;
         published_count_++;
-        holders_.erase(message->key);
+        if (const auto holder = holders_.find(message->key); holder != holders_.end() && holder->second == &thread)
+          holders_.erase(holder);
+        source_holders_.erase({message->source, message->key});
       }
     thread.unpublished.clear();
     for (const auto &copy : thread.unpublished_copies)
@@ -531,7 +598,7 @@ private:
   }
 
   void
-  wake(unsigned index)
+  wake(unsigned index) noexcept override
   {
     check(asleep(index), worker(index).name + " is woken and does not sleep");
     worker(index).state = FakeWorker::awake;
@@ -539,27 +606,44 @@ private:
   }
 
   std::uint64_t
-  now()
+  now() noexcept override
   {
     called_back();
+    clock_looks_ += !observing_;
     return elapsed + (current_ ? current_->clock : 0);
   }
 
+  // Ticks as that of a usual kernel does.  Nothing happens meanwhile.
+  std::uint64_t
+  coarse_now() noexcept override
+  {
+    constexpr std::uint64_t tick = 4'000'000;
+    return (elapsed + (current_ ? current_->clock : 0)) / tick * tick;
+  }
+
+  parallelize::ThreadUsage thread_usage() noexcept override { return current_->usage; }
+
+  std::uint64_t
+  message_id(const parallelize::Message &message) noexcept override
+  {
+    return static_cast<FakeNumber *>(message.handle)->number;
+  }
+
   void
-  hot_key(const std::string &key, unsigned percent)
+  hot_key(std::string_view key, unsigned percent) noexcept override
   {
     check(current_source(), "a hot key is reported outside of a source's thread");
     check(percent > 0 && percent <= 100, "a share of " + std::to_string(percent) + " percent");
-    hot_keys.push_back(key);
+    hot_keys.emplace_back(key);
     called_back();
   }
 
-  ParallelizeEngine *engine_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;
   std::vector<std::unique_ptr<FakeSource>> sources_;
   FakeThread *current_ = nullptr;
   mutable bool observing_ = false;
   std::map<std::string, FakeThread *> holders_;         // key to the thread that has it unpublished
+  std::map<std::pair<unsigned, std::string>, FakeThread *> source_holders_; // the same for a key of one source
   OrderCheck order_;
   std::map<unsigned, FakeThread *> outlet_holders_;     // the same for outlets
   OrderCheck outlet_order_;
@@ -572,8 +656,11 @@ private:
   };
   std::vector<GoingOn> going_on_;                       // their tickets are held
   std::string published_;
+  std::uint64_t key_looks_ = 0;
+  std::uint64_t clock_looks_ = 0;
   std::uint64_t sent_count_ = 0;
   std::uint64_t published_count_ = 0;
+  parallelize::Engine engine_;                          // last: it calls back from its beginning on
 };
 
 inline std::vector<std::unique_ptr<FakeCopy>>
@@ -591,70 +678,22 @@ FakeSource::send(const std::string &key, const Route &route)
 {
   FakeHost::Running as(host_, *this);
   auto message = std::make_unique<FakeMessage>(
-    FakeMessage{{host_.order_.sent(index_, key)}, index_, key, host_.cost});
+    FakeMessage{{host_.order_.sent(index_, key)}, index_, key, host_.cost, host_.blocks});
   message->copies = copies_for(route.outlets);
   message->later = copies_for(route.later);
   message->goes_on = route.goes_on || !route.later.empty();
   host_.sent_count_++;
 
-  for (;;)
+  if (!producer_)
+    producer_ = &host_.engine_.open(flags_, index_ + 1);
+  came_++;
+  producer_->submit(&message);
+  if (!(flags_ & parallelize::Producer::publishes))
     {
-      if (!producer_)
-        producer_ = parallelize_producer_open(host_.engine_, flags_);
-      came_++;
-      switch (parallelize_producer_accept(producer_))
-        {
-        case PARALLELIZE_ACCEPT_ENQUEUE:
-          return enqueue(std::move(message));
-        case PARALLELIZE_ACCEPT_FORWARD:
-          return forward(std::move(message), false);
-        case PARALLELIZE_ACCEPT_FORWARD_TIMED:
-          return forward(std::move(message), true);
-        case PARALLELIZE_ACCEPT_PUBLISH:
-          host_.make_visible(*this);
-          close();
-        }
+      // What such a thread forwards is visible at once.
+      host_.make_visible(*this);
+      close();
     }
-}
-
-inline void
-FakeSource::forward(std::unique_ptr<FakeMessage> message, bool timed)
-{
-  host_.check(flags_ & PARALLELIZE_PRODUCER_BATCHES, name + " is to forward and does not publish soon");
-  const std::uint64_t cost = message->cost;
-  const std::uint32_t ticket = host_.options.outlets ? parallelize_producer_take_ticket(producer_) : 0;
-  forwards_itself_ = true;
-  host_.process(
-    std::move(message), ticket,
-    [&](unsigned outlet, const ParallelizeMessage &copy)
-    {
-      if (parallelize_producer_may_pass(producer_, outlet, ticket))
-        host_.forward_from_outlet(outlet, copy);
-      else
-        parallelize_engine_arrived(host_.engine_, outlet, &copy);
-    },
-    [&](std::uint32_t ticket) { parallelize_producer_hold_ticket(producer_, ticket); });
-  if (host_.options.outlets)
-    parallelize_producer_return_ticket(producer_, ticket);
-  if (timed)
-    parallelize_producer_timed(producer_, cost);
-}
-
-inline void
-FakeSource::enqueue(std::unique_ptr<FakeMessage> message)
-{
-  const std::string key = message->key;
-  const std::uint32_t flags = message->flags();
-  FakeMessage *const handle = message.release();
-  const ParallelizeMessage handed_over = {handle, flags, 0};
-  const ParallelizeEnqueue result = parallelize_producer_enqueue(producer_, &handed_over, key.data(), key.size());
-  if (result == PARALLELIZE_ENQUEUE_FORWARD || result == PARALLELIZE_ENQUEUE_FORWARD_TIMED)
-    return forward(std::unique_ptr<FakeMessage>(handle), result == PARALLELIZE_ENQUEUE_FORWARD_TIMED);
-
-  host_.check((unpublished.empty() && unpublished_copies.empty()) || forwards_itself_,
-              name + " helped and did not publish");
-  if (!(flags_ & PARALLELIZE_PRODUCER_BATCHES))
-    close();
 }
 
 inline void
@@ -662,11 +701,10 @@ FakeSource::close()
 {
   if (!producer_)
     return;
-  forwards_itself_ = false;
   const unsigned came = std::exchange(came_, 0);
   if (host_.reports_windows)
-    parallelize_producer_report_window(producer_, 100, came < 100 ? 100 - came : 0, came);
-  parallelize_producer_close(std::exchange(producer_, nullptr));
+    producer_->report_window(100, came < 100 ? 100 - came : 0, came);
+  host_.engine_.close(*std::exchange(producer_, nullptr));
 }
 
 inline void
@@ -674,7 +712,29 @@ FakeSource::flush()
 {
   FakeHost::Running as(host_, *this);
   if (producer_)
-    parallelize_producer_flush(producer_);
+    producer_->flush();
+}
+
+inline bool
+FakeSource::is_inside() const
+{
+  return inside && host_.current_ == this;
+}
+
+inline void
+FakeSource::publish()
+{
+  FakeHost::Running as(host_, *this);
+  host_.make_visible(*this);
+  if (producer_)
+    producer_->published();
+}
+
+inline void
+FakeSource::publish_inside()
+{
+  host_.check(is_inside(), name + " is not inside a message");
+  producer_->published();
 }
 
 inline void

@@ -21,13 +21,14 @@ constexpr std::uint64_t millisecond = 1'000'000;
 constexpr std::uint64_t second = 1'000'000'000;
 
 // No limit is reached by accident.
-ParallelizeEngineOptions
+parallelize::EngineOptions
 keyed(unsigned workers)
 {
   return {
     .workers = workers,
     .keyed = true,
     .empty_key_round_robin = false,
+    .message_ids = true,
     .batch_size = 1'000,
     .quantum = 100'000,
     .prefetch = 100'000,
@@ -36,10 +37,10 @@ keyed(unsigned workers)
   };
 }
 
-ParallelizeEngineOptions
+parallelize::EngineOptions
 round_robin(unsigned workers)
 {
-  ParallelizeEngineOptions options = keyed(workers);
+  parallelize::EngineOptions options = keyed(workers);
   options.keyed = false;
   return options;
 }
@@ -119,7 +120,7 @@ Test(fixture, keys_have_strands_of_their_own)
 
 Test(order, is_kept_per_key_over_batches_and_workers)
 {
-  ParallelizeEngineOptions options = keyed(3);
+  parallelize::EngineOptions options = keyed(3);
   options.batch_size = 7;
   options.quantum = 5;
   FakeHost host(options);
@@ -163,7 +164,7 @@ Test(order, one_key_is_never_on_two_workers)
 
 Test(order, a_strand_moves_on_only_after_its_runner_has_published)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.quantum = 2;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -172,11 +173,11 @@ Test(order, a_strand_moves_on_only_after_its_runner_has_published)
   source.end_batch();
   while_publishing(host, host.worker(0), [&]
   {
-    cr_assert_eq(host.run(1), PARALLELIZE_RUN_SLEEPING);
+    cr_assert_eq(host.run(1), parallelize::Turn::sleeping);
     cr_assert_eq(host.worker(1).forwarded, "");
   });
 
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_AGAIN);
+  cr_assert_eq(host.run(0), parallelize::Turn::again);
   source.send("b");
   source.end_batch();
   host.run(1);
@@ -240,7 +241,7 @@ Test(order, an_empty_key_is_a_key_like_any_other)
 
 Test(order, empty_keys_need_none_with_round_robin)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.empty_key_round_robin = true;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -265,7 +266,7 @@ Test(order, empty_keys_need_none_with_round_robin)
 
 Test(batching, hands_over_when_the_batch_is_full)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.batch_size = 3;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -283,7 +284,7 @@ Test(batching, hands_over_when_the_batch_is_full)
 
 Test(batching, a_batch_is_not_larger_than_prefetch)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.prefetch = 4;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -391,7 +392,7 @@ Test(wake_up, not_more_workers_than_cheap_messages_are_worth)
   host.come_to_rest();
 }
 
-Test(wake_up, nobody_who_is_awake)
+Test(wake_up, no_worker_that_is_awake)
 {
   FakeHost host(keyed(4));
   FakeSource &source = host.source();
@@ -422,8 +423,9 @@ Test(wake_up, for_strands_that_a_worker_puts_back)
     cr_assert(host.asleep(1), "there is nothing that it could run yet");
   });
 
+  // It takes one of the two itself.
   host.run(0);
-  cr_assert_eq(host.count(FakeWorker::awake), 1);
+  cr_assert(host.can_run(1), "it is woken for the other one");
   host.run_until_quiet();
   host.check_all_published();
 }
@@ -456,12 +458,12 @@ Test(wake_up, for_what_waits_beside_a_message_that_takes_long)
 {
   FakeHost host(keyed(4));
   host.start_asleep();
-  learn_cost(host, 3 * microsecond);
+  learn_cost(host, 5 * microsecond);
   FakeSource &source = host.source();
   while_forwarding(host, "a", [&]
   {
     cr_assert_eq(host.count(FakeWorker::awake), 1);
-    parallelize_engine_wake_for_what_waits(host.engine());
+    host.engine().rescan_sleepers();
     host.run_until_quiet();
     cr_assert_eq(host.counters().waiting, 0, "messages wait for one that has nothing to do with them");
     cr_assert_eq(host.counters().in_flight, 1);
@@ -473,18 +475,18 @@ Test(wake_up, for_what_waits_beside_a_message_that_takes_long)
   host.come_to_rest();
 }
 
-Test(wake_up, nobody_when_nothing_waits)
+Test(wake_up, none_when_nothing_is_pending)
 {
   FakeHost host(keyed(4));
   host.start_asleep();
   while_forwarding(host, "a", [&]
   {
-    parallelize_engine_wake_for_what_waits(host.engine());
+    host.engine().rescan_sleepers();
     cr_assert_eq(host.count(FakeWorker::awake), 1);
   });
   host.source().send("a");
   host.come_to_rest();
-  parallelize_engine_wake_for_what_waits(host.engine());
+  host.engine().rescan_sleepers();
   cr_assert_eq(host.count(FakeWorker::awake), 0);
 }
 
@@ -493,7 +495,7 @@ Test(wake_up, nobody_when_nothing_waits)
  * ------------------------------------------------------------------------ */
 
 static void
-ten_slow_messages_take_the_time_of_one(const ParallelizeEngineOptions &options)
+ten_slow_messages_take_the_time_of_one(const parallelize::EngineOptions &options)
 {
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -523,7 +525,7 @@ Test(splitting, a_batch_without_keys_is_spread_over_all_workers)
 
 Test(splitting, is_even_without_keys)
 {
-  ParallelizeEngineOptions options = round_robin(4);
+  parallelize::EngineOptions options = round_robin(4);
   options.quantum = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -562,7 +564,7 @@ Test(stealing, from_a_worker_that_is_inside_a_slow_message)
   source.end_batch();
   while_forwarding(host, "a", [&]
   {
-    host.run(1);
+    host.run_until_quiet();
     cr_assert_eq(host.published_count(), 35, "all but the slow one");
   });
   host.run_until_quiet();
@@ -599,9 +601,9 @@ Test(stealing, from_a_thief)
   host.check_all_published();
 }
 
-Test(stealing, by_a_producer_that_helps)
+Test(stealing, by_a_source_that_assists)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.batch_size = 1;
   options.prefetch = 35;
   FakeHost host(options);
@@ -611,7 +613,7 @@ Test(stealing, by_a_producer_that_helps)
   while_forwarding(host, "a", [&]
   {
     source.send("9");
-    cr_assert_gt(host.counters().helped, 0);
+    cr_assert_gt(host.counters().worth_a_hand_over, 0);
     cr_assert_gt(host.counters().stolen, 0);
   });
   host.run(0);
@@ -619,13 +621,13 @@ Test(stealing, by_a_producer_that_helps)
   host.come_to_rest();
 }
 
-Test(stealing, a_sleeper_is_woken_for_the_group_of_a_busy_worker)
+Test(stealing, a_sleeper_is_woken_for_the_local_queue_of_a_busy_worker)
 {
   FakeHost host(keyed(2));
   FakeSource &source = host.source();
   host.start_asleep();
   learn_cost(host, 2 * microsecond);
-  // One of the workers is enough, until it has published its first group.
+  // One of the workers is enough, until it has published its first slice.
   host.cost = 10 * millisecond;
   send_one_each(source, 16);
   source.end_batch();
@@ -638,13 +640,33 @@ Test(stealing, a_sleeper_is_woken_for_the_group_of_a_busy_worker)
   host.check_all_published();
 }
 
+// The worker has not come back to the run queue.
+Test(stealing, a_sleeper_is_woken_as_soon_as_messages_turn_out_to_be_slow)
+{
+  FakeHost host(keyed(2));
+  host.start_asleep();
+  learn_cost(host, 2 * microsecond);
+  host.cost = 10 * millisecond;
+  FakeSource &source = host.source();
+  send_one_each(source, 16);
+  source.end_batch();
+  unsigned messages = 0;
+  host.on_forward = [&](const FakeMessage &)
+  {
+    if (++messages == 2)
+      cr_assert_eq(host.count(FakeWorker::awake), 2);
+  };
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
 /* ------------------------------------------------------------------------
  * Fairness
  * ------------------------------------------------------------------------ */
 
 Test(fairness, a_run_ends_after_its_quantum)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.quantum = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -652,17 +674,17 @@ Test(fairness, a_run_ends_after_its_quantum)
   source.send("a", 25);
   source.end_batch();
 
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_AGAIN);
+  cr_assert_eq(host.run(0), parallelize::Turn::again);
   cr_assert_eq(host.published_count(), 10);
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_AGAIN);
+  cr_assert_eq(host.run(0), parallelize::Turn::again);
   cr_assert_eq(host.published_count(), 20);
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_SLEEPING);
+  cr_assert_eq(host.run(0), parallelize::Turn::sleeping);
   cr_assert_eq(host.published_count(), 25);
 }
 
 Test(fairness, the_quantum_counts_the_messages_of_all_strands)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.quantum = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -671,7 +693,7 @@ Test(fairness, the_quantum_counts_the_messages_of_all_strands)
   source.send("b", 10);
   source.end_batch();
 
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_AGAIN);
+  cr_assert_eq(host.run(0), parallelize::Turn::again);
   cr_assert_leq(host.worker(0).longest_run, 10);
   host.run_until_quiet();
   host.check_all_published();
@@ -679,7 +701,7 @@ Test(fairness, the_quantum_counts_the_messages_of_all_strands)
 
 Test(fairness, a_hot_key_waits_for_its_turn)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.quantum = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -696,9 +718,36 @@ Test(fairness, a_hot_key_waits_for_its_turn)
   host.check_all_published();
 }
 
+// Or one worker would still have it when the others are done.
+Test(fairness, a_hot_key_comes_first_every_other_time)
+{
+  parallelize::EngineOptions options = keyed(2);
+  options.quantum = 10;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  host.start();
+  source.send("0", 300);
+  send_one_each(source, 26);
+  source.end_batch();
+  // The first share of the run queue was taken before it was known that the key is hot.
+  do
+    host.run(0);
+  while (host.worker_counters(0).waiting);
+
+  const std::size_t before = host.published().size();
+  for (unsigned i = 0; i < 10; i++)
+    host.run(0);
+  const std::string published = host.published().substr(before);
+  const auto others = published.size() - std::count(published.begin(), published.end(), '0');
+  cr_assert_geq(others, 4);
+  cr_assert_leq(others, 6, "%zu", others);
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
 Test(fairness, a_hot_key_does_not_starve_the_others_when_all_other_workers_are_busy)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.quantum = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -749,14 +798,17 @@ what_is_done_soon_becomes_visible(unsigned different_keys)
 {
   FakeHost host(keyed(1));
   FakeSource &source = host.source();
+  host.elapsed = second;
   host.cost = millisecond;
   host.start();
   for (unsigned i = 0; i < 100; i++)
     source.send(keys.substr(i % different_keys, 1));
   source.end_batch();
-  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(host.worker(0).unpublished.size(), 10); };
+  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(host.worker(0).unpublished.size(), 2, "2 ms"); };
 
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_SLEEPING);
+  cr_assert_eq(host.run(0), parallelize::Turn::again, "the thread comes to its other work after a slice");
+  cr_assert_eq(host.published_count(), 2);
+  host.run_until_quiet();
   host.check_all_published();
 }
 
@@ -774,16 +826,16 @@ Test(fairness, slow_messages_of_one_key_become_visible_soon)
  * Backpressure
  * ------------------------------------------------------------------------ */
 
-static ParallelizeEngineOptions
+static parallelize::EngineOptions
 prefetching(unsigned prefetch)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.batch_size = 1;
   options.prefetch = prefetch;
   return options;
 }
 
-Test(prefetch, a_producer_helps_beyond_it_and_stops_below_it)
+Test(prefetch, a_source_assists_beyond_it_and_stops_below_it)
 {
   FakeHost host(prefetching(100));
   FakeSource &source = host.source();
@@ -791,13 +843,13 @@ Test(prefetch, a_producer_helps_beyond_it_and_stops_below_it)
   unsigned sent = 0;
   for (; sent < 100; sent++)
     source.send("key " + std::to_string(sent));
-  cr_assert_eq(host.counters().helped, 0);
+  cr_assert_eq(host.counters().worth_a_hand_over, 0);
 
   source.send("one more");
   const std::uint64_t inside = host.counters().in_flight;
   cr_assert_lt(inside, 100);
   cr_assert_gt(inside, 0, "it does not do everything");
-  cr_assert_eq(host.counters().helped, 101 - inside);
+  cr_assert_eq(host.counters().worth_a_hand_over, 101 - inside);
   cr_assert_eq(host.published_count(), 101 - inside);
 
   host.run_until_quiet();
@@ -819,7 +871,7 @@ Test(prefetch, bounds_what_waits_inside)
 
 Test(prefetch, bounds_what_waits_for_few_keys)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.batch_size = 10;
   options.prefetch = 200;
   FakeHost host(options);
@@ -841,7 +893,7 @@ Test(prefetch, bounds_what_waits_for_few_keys)
   host.come_to_rest();
 }
 
-Test(prefetch, a_producer_does_not_help_for_long)
+Test(prefetch, a_source_does_not_assist_for_long)
 {
   FakeHost host(prefetching(30));
   FakeSource &source = host.source();
@@ -849,30 +901,35 @@ Test(prefetch, a_producer_does_not_help_for_long)
   host.start();
   send_one_each(source, 30);
   source.send("one more");
-  cr_assert_eq(host.counters().helped, 3, "twenty milliseconds, and the message that is under way then");
+  cr_assert_eq(host.counters().worth_a_hand_over, 3, "twenty milliseconds, and the message that is under way then");
   host.come_to_rest();
 }
 
-Test(prefetch, helping_closes_the_batch)
+// What the source has forwarded before is published before it runs messages of others.
+Test(prefetch, assisting_publishes_and_the_batch_goes_on)
 {
   FakeHost host(prefetching(10));
   FakeSource &source = host.source();
   host.start();
-  send_one_each(source, 10);
+  host.source(0).send("s", 11);
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+  cr_assert_eq(host.published(), "");
+  while_forwarding(host, "s", [&] { cr_assert_eq(host.published(), "a"); });
+  source.send("s");
+  cr_assert_gt(host.counters().worth_a_hand_over, 1);
+  cr_assert(source.forwarded.starts_with("as"));
   cr_assert(source.open());
-  source.send("z");
-  cr_assert_not(source.open());
-  source.send("z");
-  cr_assert(source.open());
+  cr_assert(source.unpublished.empty());
 
   host.come_to_rest();
 }
 
-Test(prefetch, a_thread_that_may_not_help_goes_on)
+Test(prefetch, a_thread_that_may_not_assist_goes_on)
 {
   FakeHost host(prefetching(10));
   FakeSource &main_thread = host.source(0);
-  FakeSource &other = host.source(PARALLELIZE_PRODUCER_BATCHES);
+  FakeSource &other = host.source(parallelize::Producer::publishes);
   host.start();
   for (unsigned i = 0; i < 100; i++)
     {
@@ -881,7 +938,7 @@ Test(prefetch, a_thread_that_may_not_help_goes_on)
     }
   other.end_batch();
   cr_assert_eq(host.counters().in_flight, 200);
-  cr_assert_eq(host.counters().helped, 0);
+  cr_assert_eq(host.counters().worth_a_hand_over, 0);
   host.run_until_quiet();
   host.check_all_published();
 }
@@ -894,7 +951,7 @@ Test(prefetch, a_thread_that_finds_nothing_it_may_run_goes_on)
   while_forwarding(host, "a", [&]
   {
     source.send("a", 100);
-    cr_assert_eq(host.counters().helped, 0);
+    cr_assert_eq(host.counters().worth_a_hand_over, 0);
     cr_assert_eq(host.counters().in_flight, 101);
   });
 
@@ -903,45 +960,45 @@ Test(prefetch, a_thread_that_finds_nothing_it_may_run_goes_on)
   host.come_to_rest();
 }
 
-// The helper holds the only strand, so that the worker finds nothing and sleeps;
-// then the helper stops with messages left.
+// The source runs the only strand, so that the worker finds nothing and sleeps.
+// Then the source stops with messages left.
 static void
-a_helper_wakes_a_worker_for_what_it_leaves(unsigned prefetch, unsigned quantum)
+a_source_wakes_a_worker_for_the_rest(unsigned prefetch, unsigned quantum)
 {
-  ParallelizeEngineOptions options = prefetching(prefetch);
+  parallelize::EngineOptions options = prefetching(prefetch);
   options.quantum = quantum;
   FakeHost host(options);
   FakeSource &source = host.source();
   host.start();
   source.send("a", prefetch);
-  while_forwarding(host, "a", [&] { cr_assert_eq(host.run(0), PARALLELIZE_RUN_SLEEPING); });
+  while_forwarding(host, "a", [&] { cr_assert_eq(host.run(0), parallelize::Turn::sleeping); });
 
   source.send("a");
-  cr_assert_gt(host.counters().helped, 0);
+  cr_assert_gt(host.counters().worth_a_hand_over, 0);
   cr_assert_gt(host.counters().in_flight, 0);
-  cr_assert_eq(host.count(FakeWorker::awake), 1, "messages wait and nobody comes for them");
+  cr_assert_eq(host.count(FakeWorker::awake), 1, "messages are pending and no worker is awake");
   host.come_to_rest();
 }
 
-Test(prefetch, a_helper_that_has_done_enough_wakes_a_worker_for_the_rest)
+Test(prefetch, a_source_that_has_assisted_enough_wakes_a_worker_for_the_rest)
 {
-  a_helper_wakes_a_worker_for_what_it_leaves(40, 35);
+  a_source_wakes_a_worker_for_the_rest(40, 35);
 }
 
-Test(prefetch, a_helper_that_finds_no_more_wakes_a_worker_for_the_rest)
+Test(prefetch, a_source_that_finds_no_more_wakes_a_worker_for_the_rest)
 {
-  a_helper_wakes_a_worker_for_what_it_leaves(40, 5);
+  a_source_wakes_a_worker_for_the_rest(40, 5);
 }
 
 /* ------------------------------------------------------------------------
- * More waits than should: a thread processes messages of idle keys itself
+ * More messages than prefetch() are pending: a thread runs messages of idle keys inline
  * ------------------------------------------------------------------------ */
 
 // One worker, busy for the time being, and more messages of key "s" than prefetch().
-static ParallelizeEngineOptions
+static parallelize::EngineOptions
 crowded()
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.batch_size = 5;
   options.prefetch = 5;
   return options;
@@ -966,26 +1023,24 @@ Test(crowded, a_message_of_an_idle_key_is_processed_right_away)
   source.end_batch();
   cr_assert_eq(host.published(), "a");
   cr_assert_eq(host.counters().in_flight, 6);
-  cr_assert_eq(host.counters().helped, 1);
+  cr_assert_eq(host.counters().worth_a_hand_over, 1);
   host.run_until_quiet();
   host.check_all_published();
 }
 
-Test(crowded, what_others_bring_of_its_key_waits_for_the_end_of_the_batch)
+Test(crowded, messages_of_its_key_from_others_do_not_wait_for_it)
 {
   FakeHost host(crowded());
   FakeSource &source = host.source();
   FakeSource &main_thread = host.source(0);
   crowd(host);
   source.send("a");
+  cr_assert_eq(source.forwarded, "a");
   main_thread.send("a");
   host.run_until_quiet();
-  cr_assert_eq(host.published(), "ssssss");
-  cr_assert(host.asleep(0));
+  cr_assert_eq(host.published(), "ssssssa", "that of the other one");
 
   source.end_batch();
-  cr_assert(host.can_run(0), "it is woken for what waits");
-  host.run_until_quiet();
   cr_assert_eq(host.published(), "ssssssaa");
   host.check_all_published();
 }
@@ -1023,11 +1078,11 @@ Test(crowded, what_the_batch_has_collected_comes_first)
   host.check_all_published();
 }
 
-Test(crowded, not_on_a_thread_that_may_not_help)
+Test(crowded, not_on_a_thread_that_may_not_assist)
 {
   FakeHost host(crowded());
   FakeSource &main_thread = host.source(0);
-  FakeSource &other = host.source(PARALLELIZE_PRODUCER_BATCHES);
+  FakeSource &other = host.source(parallelize::Producer::publishes);
   crowd(host);
   main_thread.send("a");
   other.send("b");
@@ -1037,6 +1092,36 @@ Test(crowded, not_on_a_thread_that_may_not_help)
   other.end_batch();
   host.run_until_quiet();
   host.check_all_published();
+}
+
+// It assists, and comes to its own message after those of others.
+Test(crowded, not_on_a_thread_that_does_not_publish_soon)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source(parallelize::Producer::assists);
+  crowd(host);
+  source.send("a");
+  cr_assert(source.forwarded.starts_with("s"));
+
+  host.come_to_rest();
+}
+
+Test(crowded, a_key_stays_inline_until_the_publish)
+{
+  FakeHost host(crowded());
+  FakeSource &source = host.source();
+  crowd(host);
+  source.send("a");
+  host.run_until_quiet();
+  cr_assert_eq(host.counters().in_flight, 0);
+  source.send("a");
+  cr_assert_eq(source.forwarded, "aa");
+  cr_assert_eq(source.unpublished.size(), 2, "nothing makes it publish");
+
+  source.end_batch();
+  source.send("a");
+  cr_assert_eq(source.forwarded, "aa");
+  host.come_to_rest();
 }
 
 Test(crowded, a_long_batch_keeps_nothing_back)
@@ -1063,7 +1148,7 @@ Test(crowded, a_long_batch_keeps_nothing_back)
 
 Test(crowded, any_message_without_keys)
 {
-  ParallelizeEngineOptions options = crowded();
+  parallelize::EngineOptions options = crowded();
   options.keyed = false;
   FakeHost host(options);
   FakeSource &source = host.source();
@@ -1081,10 +1166,9 @@ Test(crowded, workers_that_are_stopped_end_after_the_batch)
 {
   FakeHost host(crowded());
   FakeSource &source = host.source();
-  FakeSource &main_thread = host.source(0);
   crowd(host);
   source.send("a");
-  main_thread.send("a");
+  cr_assert_eq(source.forwarded, "a");
   host.stop();
   host.run_until_quiet();
   cr_assert(host.asleep(0));
@@ -1102,24 +1186,29 @@ Test(crowded, workers_that_are_stopped_end_after_the_batch)
 static void
 a_source_processes_its_messages_itself(FakeHost &host, FakeSource &source)
 {
+  const std::size_t before = source.forwarded.size();
+  const std::uint64_t without_worker =
+    host.counters().inlined[static_cast<std::size_t>(parallelize::InlineReason::no_worker)];
   for (unsigned i = 0; i < 10; i++)
     {
-      const std::uint64_t before = host.published_count();
       source.send(keys.substr(i % 3, 1));
-      cr_assert_eq(host.published_count(), before + 1);
+      cr_assert_eq(source.forwarded.size(), before + i + 1);
+      cr_assert_eq(host.counters().in_flight, 0);
     }
   source.end_batch();
+  cr_assert_eq(host.counters().inlined[static_cast<std::size_t>(parallelize::InlineReason::no_worker)],
+               without_worker + 10);
   host.check_all_published();
 }
 
-Test(direct, before_the_start)
+Test(no_worker, before_the_start)
 {
   FakeHost host(keyed(2));
   a_source_processes_its_messages_itself(host, host.source());
   a_source_processes_its_messages_itself(host, host.source(0));
 }
 
-Test(direct, after_the_last_worker_has_ended)
+Test(no_worker, after_the_last_worker_has_ended)
 {
   FakeHost host(keyed(2));
   host.start_asleep();
@@ -1130,13 +1219,13 @@ Test(direct, after_the_last_worker_has_ended)
   a_source_processes_its_messages_itself(host, host.source(0));
 }
 
-Test(direct, without_keys)
+Test(no_worker, without_keys)
 {
   FakeHost host(round_robin(2));
   a_source_processes_its_messages_itself(host, host.source());
 }
 
-Test(direct, ends_with_the_next_start)
+Test(no_worker, ends_with_the_next_start)
 {
   FakeHost host(keyed(2));
   FakeSource &source = host.source();
@@ -1151,7 +1240,7 @@ Test(direct, ends_with_the_next_start)
   host.check_all_published();
 }
 
-Test(direct, a_batch_that_is_open_at_the_start_goes_on)
+Test(no_worker, a_batch_that_is_open_at_the_start_goes_on)
 {
   FakeHost host(keyed(2));
   FakeSource &before = host.source(0);
@@ -1163,8 +1252,8 @@ Test(direct, a_batch_that_is_open_at_the_start_goes_on)
   host.come_to_rest();
 }
 
-// Nobody else will ever come for it.
-Test(direct, no_message_is_left_behind_when_two_sources_bring_one_key)
+// No worker will ever come for it.
+Test(no_worker, no_message_is_left_behind_when_two_sources_bring_one_key)
 {
   FakeHost host(keyed(2));
   FakeSource &first = host.source();
@@ -1180,9 +1269,9 @@ Test(direct, no_message_is_left_behind_when_two_sources_bring_one_key)
   host.check_all_published();
 }
 
-Test(direct, no_message_is_left_behind_after_a_quantum)
+Test(no_worker, no_message_is_left_behind_after_a_quantum)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.quantum = 2;
   FakeHost host(options);
   FakeSource &first = host.source();
@@ -1195,6 +1284,56 @@ Test(direct, no_message_is_left_behind_after_a_quantum)
 
   first.send("a");
   first.end_batch();
+  host.check_all_published();
+}
+
+// In the order of tickets, in front of everything that comes later.
+Test(no_worker, copies_leave_their_outlets_in_order)
+{
+  parallelize::EngineOptions options = keyed(2);
+  options.outlets = 2;
+  FakeHost host(options);
+  FakeSource &first = host.source();
+  FakeSource &second = host.source();
+  FakeSource &main_thread = host.source(0);
+  for (unsigned i = 0; i < 5; i++)
+    {
+      first.send("a", {.outlets = {0, 1}});
+      second.send("a", {.outlets = {0}});
+      main_thread.send("b", {.outlets = {1, 0}});
+    }
+  cr_assert_eq(host.counters().in_flight, 0);
+  cr_assert_eq(host.counters().parked + host.counters().released, 0);
+  host.come_to_rest();
+  cr_assert_eq(host.behind_outlet(0).size(), 15);
+  cr_assert_eq(host.behind_outlet(1).size(), 10);
+}
+
+Test(no_worker, a_released_ticket_runs_the_outlets)
+{
+  parallelize::EngineOptions options = keyed(2);
+  options.outlets = 1;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  source.send("a", {.outlets = {0}, .later = {0}});
+  source.send("b", {.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  host.stop();
+  host.run_until_quiet();
+  cr_assert_eq(host.count(FakeWorker::asleep), 2, "a ticket is retained");
+  host.finish(0);
+  host.run_until_quiet();
+  cr_assert_eq(host.count(FakeWorker::ended), 2);
+
+  source.send("a", {.outlets = {0}, .later = {0}});
+  source.send("b", {.outlets = {0}});
+  source.end_batch();
+  cr_assert_eq(host.behind_outlet(0).size(), 3);
+  host.finish(0);
+  cr_assert_eq(host.behind_outlet(0).size(), 6);
+  cr_assert_eq(host.counters().parked + host.counters().released, 0);
   host.check_all_published();
 }
 
@@ -1281,7 +1420,7 @@ Test(stopping, workers_stay_for_a_message_that_another_one_runs)
   while_forwarding(host, "a", [&]
   {
     host.stop();
-    cr_assert_eq(host.run(1), PARALLELIZE_RUN_SLEEPING);
+    cr_assert_eq(host.run(1), parallelize::Turn::sleeping);
   });
   host.run_until_quiet();
 
@@ -1381,7 +1520,7 @@ start_with_cheap_messages(FakeHost &host)
   host.cost = 500;
 }
 
-Test(cheap, messages_are_forwarded_directly)
+Test(cheap, messages_are_too_cheap)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
@@ -1391,7 +1530,7 @@ Test(cheap, messages_are_forwarded_directly)
   cr_assert_eq(source.forwarded.size(), 16);
   cr_assert_eq(host.counters().in_flight, 0);
   source.end_batch();
-  cr_assert_eq(host.counters().forwarded_directly, 16);
+  cr_assert_eq(host.counters().too_cheap, 16);
   host.check_all_published();
 }
 
@@ -1419,7 +1558,7 @@ Test(cheap, not_on_a_thread_that_does_not_publish_soon)
   host.check_all_published();
 }
 
-Test(cheap, what_others_bring_waits_for_the_end_of_the_batch)
+Test(cheap, messages_of_its_key_from_others_do_not_wait_for_it)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
@@ -1431,43 +1570,38 @@ Test(cheap, what_others_bring_waits_for_the_end_of_the_batch)
   second.send("x");
   second.send("y");
   second.end_batch();
-  host.run_until_quiet();
-  cr_assert_eq(second.forwarded, "");
-  cr_assert_eq(host.counters().in_flight, 2);
-  cr_assert_eq(host.published().substr(before), "");
+  cr_assert_eq(second.forwarded, "xy");
+  cr_assert_eq(host.published().substr(before), "xy");
 
   first.end_batch();
-  host.run_until_quiet();
-  cr_assert_eq(host.published().substr(before), "xxy");
+  cr_assert_eq(host.published().substr(before), "xyx");
   host.check_all_published();
 }
 
-Test(cheap, a_batch_ends_early_when_others_wait)
+Test(cheap, a_batch_goes_on_beside_those_of_others)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
   FakeSource &first = host.source();
   FakeSource &second = host.source();
+  FakeSource &main_thread = host.source(0);
   first.send("x");
   second.send("y");
-  second.end_batch();
-
+  main_thread.send("z");
   first.send("x");
-  cr_assert_eq(first.forwarded, "x");
-  cr_assert(host.published().ends_with("x"));
-  cr_assert_not(first.forwards_itself());
-  cr_assert_eq(host.count(FakeWorker::awake), 1);
-  host.run_until_quiet();
-  cr_assert(host.published().ends_with("xy"));
+  second.send("y");
+  cr_assert_eq(first.forwarded, "xx");
+  cr_assert_eq(second.forwarded, "yy");
+  cr_assert_eq(first.unpublished.size(), 2, "nothing makes it publish");
 
-  first.end_batch();
   host.run_until_quiet();
-  host.check_all_published();
+  cr_assert(host.published().ends_with("z"));
+  host.come_to_rest();
 }
 
-Test(cheap, others_do_not_help_meanwhile_and_go_on)
+Test(cheap, others_run_inline_as_well)
 {
-  ParallelizeEngineOptions options = keyed(2);
+  parallelize::EngineOptions options = keyed(2);
   options.batch_size = 2;
   options.prefetch = 4;
   FakeHost host(options);
@@ -1476,7 +1610,7 @@ Test(cheap, others_do_not_help_meanwhile_and_go_on)
   FakeSource &second = host.source();
   first.send("x");
   send_one_each(second, 20);
-  cr_assert_eq(second.forwarded, "");
+  cr_assert_eq(second.forwarded.size(), 20);
 
   first.end_batch();
   second.end_batch();
@@ -1484,20 +1618,24 @@ Test(cheap, others_do_not_help_meanwhile_and_go_on)
   host.check_all_published();
 }
 
-Test(cheap, not_while_messages_are_inside)
+Test(cheap, not_while_messages_of_the_key_are_pending)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
   FakeSource &main_thread = host.source(0);
   FakeSource &source = host.source();
   main_thread.send("a");
+  source.send("b");
+  cr_assert_eq(source.forwarded, "b");
   source.send("a");
-  cr_assert_eq(source.forwarded, "");
+  cr_assert_eq(source.forwarded, "b");
+  source.send("b");
+  cr_assert_eq(source.forwarded, "bb");
 
   host.come_to_rest();
 }
 
-Test(cheap, not_while_a_message_is_being_run)
+Test(cheap, not_while_a_message_of_the_key_is_being_run)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
@@ -1505,8 +1643,10 @@ Test(cheap, not_while_a_message_is_being_run)
   FakeSource &source = host.source();
   while_forwarding(host, "a", [&]
   {
-    source.send("b");
+    source.send("a");
     cr_assert_eq(source.forwarded, "");
+    source.send("b");
+    cr_assert_eq(source.forwarded, "b");
   });
   main_thread.send("a");
   host.run_until_quiet();
@@ -1514,51 +1654,1109 @@ Test(cheap, not_while_a_message_is_being_run)
   host.come_to_rest();
 }
 
+Test(cheap, not_while_a_message_of_the_key_is_unpublished)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &main_thread = host.source(0);
+  FakeSource &source = host.source();
+  main_thread.send("a");
+  main_thread.send("c");
+  bool published = false;
+  host.on_publish = [&](FakeThread &thread)
+  {
+    if (published || thread.unpublished.empty() || thread.unpublished.front()->key != "a")
+      return;
+    published = true;
+    source.send("a");
+    cr_assert_eq(source.forwarded, "");
+    source.send("b");
+    cr_assert_eq(source.forwarded, "b");
+  };
+  host.run_until_quiet();
+  cr_assert(published);
+
+  host.come_to_rest();
+}
+
+// 32 messages are timed, one in 16.
 Test(cheap, ends_when_messages_become_slow)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
   host.cost = 100 * microsecond;
   FakeSource &source = host.source();
-  source.send("b", 100);
-  cr_assert_lt(source.forwarded.size(), 20);
+  source.send("b", 2000);
+  cr_assert_leq(source.forwarded.size(), 32 * 16 * 3 / 2);
 
   host.come_to_rest();
 }
 
-Test(cheap, any_thread_forwards_directly_without_keys)
+Test(cheap, ends_when_messages_become_slow_after_a_long_time)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  source.send("b", 100'000);
+  source.end_batch();
+  cr_assert_eq(source.forwarded.size(), 100'000);
+  host.cost = 100 * microsecond;
+  source.send("b", 2000);
+  cr_assert_leq(source.forwarded.size() - 100'000, 32 * 16 * 3 / 2);
+
+  host.come_to_rest();
+}
+
+Test(cheap, without_keys)
 {
   FakeHost host(round_robin(2));
   start_with_cheap_messages(host);
   FakeSource &first = host.source();
   FakeSource &second = host.source();
+  host.source(0).send("c", 4);
   first.send("a", 8);
   second.send("b", 8);
   cr_assert_eq(first.forwarded.size(), 8);
   cr_assert_eq(second.forwarded.size(), 8);
 
-  first.end_batch();
-  second.end_batch();
-  host.check_all_published();
+  host.come_to_rest();
 }
 
 Test(cheap, workers_that_are_stopped_end_after_the_batch)
 {
   FakeHost host(keyed(2));
   start_with_cheap_messages(host);
-  FakeSource &first = host.source();
-  FakeSource &second = host.source();
-  first.send("x");
-  second.send("y");
-  second.end_batch();
+  FakeSource &source = host.source();
+  source.send("x");
+  cr_assert_eq(source.forwarded, "x");
   host.stop();
   host.run_until_quiet();
   cr_assert_eq(host.count(FakeWorker::asleep), 2);
 
-  first.end_batch();
+  source.end_batch();
   host.run_until_quiet();
   cr_assert_eq(host.count(FakeWorker::ended), 2);
   host.check_all_published();
+}
+
+/* ------------------------------------------------------------------------
+ * Inline messages
+ * ------------------------------------------------------------------------ */
+
+Test(inlined, keys_are_not_looked_at_while_nothing_is_in_flight)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  const std::uint64_t before = host.key_looks();
+  send_one_each(source, 36);
+  source.end_batch();
+  cr_assert_eq(host.key_looks(), before);
+
+  host.source(0).send("a");
+  const std::uint64_t others = host.key_looks();
+  send_one_each(source, 3);
+  cr_assert_eq(host.key_looks() - others, 3);
+  cr_assert_eq(source.forwarded.substr(36), "bc", "the strand of the other one is not idle");
+
+  host.come_to_rest();
+}
+
+Test(inlined, what_the_batch_has_collected_comes_first)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  host.source(0).send("a");
+  source.send("a");
+  cr_assert_eq(host.counters().in_flight, 1, "not handed over yet");
+  host.run_until_quiet();
+  source.send("a");
+  cr_assert_eq(source.forwarded, "");
+  cr_assert_eq(host.counters().in_flight, 1, "the first one is handed over");
+
+  host.come_to_rest();
+}
+
+// While a thread publishes, it may run copies of others that block.
+Test(inlined, what_the_batch_has_collected_does_not_wait_for_a_publish)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  main_thread.send("z");
+  source.send("a");
+  main_thread.send("a");
+  source.send("z");
+  cr_assert_eq(source.forwarded, "a");
+  cr_assert_eq(host.counters().in_flight, 2, "the source has collected one");
+  while_publishing(host, source, [&] { cr_assert_eq(host.counters().in_flight, 3); });
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+  cr_assert(source.unpublished.empty());
+
+  host.come_to_rest();
+}
+
+// Some other source hands the key over meanwhile.
+Test(inlined, messages_are_published_before_one_of_their_key_is_handed_over)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  main_thread.send("z");
+  source.send("a", 3);
+  source.send("b");
+  main_thread.send("a");
+  main_thread.send("c");
+  source.send("c");
+  cr_assert_eq(source.unpublished.size(), 4, "no message of that key is unpublished");
+  source.send("a");
+  cr_assert_eq(source.forwarded, "aaab");
+  cr_assert(source.unpublished.empty());
+  cr_assert(source.open());
+
+  host.come_to_rest();
+}
+
+Test(inlined, messages_of_unknown_keys_are_published_before_any_is_handed_over)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  const std::uint64_t looks = host.key_looks();
+  source.send("a");
+  cr_assert_eq(host.key_looks(), looks);
+  host.source(0).send("b");
+  source.send("b");
+  cr_assert_eq(source.forwarded, "a");
+  cr_assert(source.unpublished.empty());
+
+  host.come_to_rest();
+}
+
+// Its thread may publish on behalf of something else, while the message is on its way.
+Test(inlined, a_message_is_not_published_before_it_is_complete)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  main_thread.send("z");
+  while_forwarding(host, "a", [&]
+  {
+    source.publish_inside();
+    main_thread.send("a");
+  });
+  source.send("a");
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+  cr_assert(source.unpublished.empty());
+
+  host.come_to_rest();
+}
+
+Test(inlined, after_a_publish_of_its_own_the_thread_may_hand_over_without_another)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  source.send("a");
+  source.publish();
+  main_thread.send("a");
+  main_thread.send("b");
+  unsigned publishes = 0;
+  host.on_publish = [&](FakeThread &thread) { publishes += &thread == &source; };
+  source.send("b");
+  source.send("a");
+  cr_assert_eq(publishes, 0);
+  cr_assert_eq(source.forwarded, "a");
+
+  host.come_to_rest();
+}
+
+Test(inlined, a_stuck_message_delays_no_other_source)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &first = host.source();
+  FakeSource &second = host.source();
+  FakeSource &main_thread = host.source(0);
+  const std::uint64_t before = host.published_count();
+  while_forwarding(host, "x", [&]
+  {
+    second.send("x");
+    second.send("y");
+    second.end_batch();
+    cr_assert_eq(second.forwarded, "xy");
+    main_thread.send("x");
+    send_one_each(main_thread, 36);
+    host.run_until_quiet();
+    cr_assert_eq(host.published_count() - before, 2 + 1 + 36);
+    cr_assert_eq(host.counters().in_flight, 0);
+  });
+  first.send("x");
+
+  host.come_to_rest();
+}
+
+Test(inlined, a_stuck_message_delays_no_other_source_without_keys)
+{
+  FakeHost host(round_robin(2));
+  start_with_cheap_messages(host);
+  FakeSource &first = host.source();
+  FakeSource &second = host.source();
+  FakeSource &main_thread = host.source(0);
+  const std::uint64_t before = host.published_count();
+  while_forwarding(host, "x", [&]
+  {
+    second.send("y", 10);
+    second.end_batch();
+    main_thread.send("z", 10);
+    host.run_until_quiet();
+    cr_assert_eq(host.published_count() - before, 20);
+  });
+  first.send("x");
+
+  host.come_to_rest();
+}
+
+Test(inlined, cheap_messages_are_published_once_a_batch)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  unsigned publishes = 0;
+  host.on_publish = [&](FakeThread &thread) { publishes += &thread == &source; };
+  source.send("a", 1000);
+  cr_assert_eq(source.forwarded.size(), 1000);
+  cr_assert_eq(publishes, 0, "%u times within half a millisecond", publishes);
+
+  host.come_to_rest();
+}
+
+// Memory queues count unpublished messages in 16 bits.
+Test(inlined, a_thread_keeps_few_thousand_messages_back)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  host.cost = 50;
+  FakeSource &source = host.source();
+  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(source.unpublished.size(), 4096); };
+  source.send("a", 10'000);
+  cr_assert_eq(source.forwarded.size(), 10'000);
+  host.on_forward = nullptr;
+
+  host.come_to_rest();
+}
+
+Test(inlined, the_clock_is_read_for_few_cheap_messages)
+{
+  FakeHost host(keyed(2));
+  start_with_cheap_messages(host);
+  FakeSource &source = host.source();
+  const std::uint64_t before = host.clock_looks();
+  source.send("a", 1000);
+  cr_assert_eq(source.forwarded.size(), 1000);
+  cr_assert_leq(host.clock_looks() - before, 1000 / 4);
+
+  host.come_to_rest();
+}
+
+/* ------------------------------------------------------------------------
+ * Harm: an inline message blocks the thread of its source
+ * ------------------------------------------------------------------------ */
+
+namespace {
+
+// Ten workers, and `source` runs cheap messages inline.
+struct CheapTraffic
+{
+  explicit CheapTraffic(unsigned workers = 10) : host(keyed(workers)), source(host.source())
+  {
+    host.elapsed = second;
+    start_with_cheap_messages(host);
+    source.send("a", 1000);
+    source.end_batch();
+    cr_assert_eq(source.forwarded.size(), 1000);
+  }
+
+  // From here on every message blocks its thread.
+  void
+  block()
+  {
+    host.cost = 100 * millisecond;
+    host.blocks = true;
+  }
+
+  // Bring some messages, which the workers process.  How many of them the source's thread processed.
+  unsigned
+  bring(unsigned count)
+  {
+    const std::size_t before = source.forwarded.size();
+    while (count--)
+      {
+        source.send(keys.substr(next++ % 36, 1));
+        source.end_batch();
+        host.run_until_quiet();
+      }
+    return static_cast<unsigned>(source.forwarded.size() - before);
+  }
+
+  // Bring a message each 10 ms until the source's thread processes one.  How many
+  // hundred milliseconds that takes, rounded.
+  unsigned
+  time_until_inline()
+  {
+    const std::uint64_t started = host.time_of(source);
+    while (!bring(1))
+      {
+        host.elapsed += 10 * millisecond;
+        host.check(host.time_of(source) - started < 1000 * second, "no message is tried again");
+      }
+    const std::uint64_t until = host.time_of(source) - host.cost;
+    return static_cast<unsigned>((until - started + 50 * millisecond) / (100 * millisecond));
+  }
+
+  FakeHost host;
+  FakeSource &source;
+  unsigned next = 0;
+};
+
+}
+
+Test(harm, a_source_runs_two_blocking_messages_at_most)
+{
+  CheapTraffic traffic;
+  traffic.block();
+  cr_assert_leq(traffic.bring(20), 2);
+  traffic.host.come_to_rest();
+}
+
+Test(harm, two_sources_do_not_share_it)
+{
+  CheapTraffic traffic;
+  FakeSource &other = traffic.host.source();
+  other.send("x", 100);
+  other.end_batch();
+  traffic.block();
+  traffic.bring(20);
+
+  traffic.host.cost = 500;
+  traffic.host.blocks = false;
+  other.send("x", 100);
+  cr_assert_eq(other.forwarded.size(), 200);
+  traffic.host.come_to_rest();
+}
+
+Test(harm, after_two_seconds_one_message_is_tried_and_the_wait_doubles)
+{
+  CheapTraffic traffic;
+  traffic.block();
+  traffic.bring(20);
+  cr_assert_eq(traffic.time_until_inline(), 20);
+  cr_assert_eq(traffic.bring(20), 0, "one message only");
+  cr_assert_eq(traffic.time_until_inline(), 40);
+  cr_assert_eq(traffic.bring(20), 0);
+  cr_assert_eq(traffic.time_until_inline(), 80);
+  cr_assert_eq(traffic.bring(20), 0);
+  traffic.host.come_to_rest();
+}
+
+Test(harm, the_wait_doubles_up_to_64_seconds)
+{
+  CheapTraffic traffic;
+  traffic.block();
+  traffic.bring(20);
+  for (const unsigned seconds : {2, 4, 8, 16, 32, 64, 64, 64})
+    {
+      cr_assert_eq(traffic.time_until_inline(), seconds * 10);
+      cr_assert_eq(traffic.bring(20), 0);
+    }
+  traffic.host.come_to_rest();
+}
+
+Test(harm, is_forgotten_after_eight_times_the_wait)
+{
+  CheapTraffic traffic;
+  traffic.block();
+  traffic.bring(20);
+  cr_assert_eq(traffic.time_until_inline(), 20);
+
+  // That was the second time: four seconds, and 32 without harm.
+  traffic.host.elapsed += 37 * second;
+  traffic.host.cost = 500;
+  traffic.host.blocks = false;
+  // The workers have to learn that messages are cheap again.
+  traffic.bring(20'000);
+  cr_assert_gt(traffic.bring(1000), 900, "cheap messages are inline again");
+  traffic.block();
+  cr_assert_leq(traffic.bring(20), 2);
+  cr_assert_eq(traffic.time_until_inline(), 20);
+  traffic.host.come_to_rest();
+}
+
+static unsigned
+blocked_on_the_thread_of_a_source(std::uint64_t pause_each_100, unsigned messages)
+{
+  CheapTraffic traffic;
+  FakeHost &host = traffic.host;
+  FakeSource &source = traffic.source;
+  FakeSource &other = host.source();
+  unsigned blocked = 0;
+  host.on_forward = [&](const FakeMessage &message) { blocked += message.blocks && source.is_inside(); };
+  for (unsigned i = 1; i <= messages; i++)
+    {
+      host.blocks = i % 500 == 0;
+      host.cost = host.blocks ? 50 * millisecond : 500;
+      source.send(keys.substr(i % 20, 1));
+      host.blocks = false;
+      host.cost = 500;
+      if (i % 10 == 0)
+        other.send("z");
+      if (i % 100)
+        continue;
+      source.end_batch();
+      other.end_batch();
+      host.run_until_quiet();
+      host.elapsed += pause_each_100;
+    }
+  cr_assert_eq(other.forwarded.size(), messages / 10, "the other source stays inline");
+  host.come_to_rest();
+  return blocked;
+}
+
+// one that it sees for a lost processor.
+Test(harm, a_source_runs_few_of_messages_that_block_seldom)
+{
+  cr_assert_leq(blocked_on_the_thread_of_a_source(0, 30'000), 2);
+}
+
+// One minute: trials after 2, 6, 14, and 30 seconds.
+Test(harm, a_source_runs_few_of_messages_that_block_seldom_for_a_long_time)
+{
+  cr_assert_leq(blocked_on_the_thread_of_a_source(10 * millisecond, 600'000), 2 + 3 + 2);
+}
+
+Test(harm, a_source_runs_few_long_messages_that_are_far_apart)
+{
+  CheapTraffic traffic;
+  unsigned blocked = 0;
+  for (unsigned i = 0; i < 20; i++)
+    {
+      traffic.host.cost = 500;
+      traffic.host.blocks = false;
+      traffic.bring(1000);
+      traffic.host.elapsed += 11 * second;
+      traffic.host.cost = 5 * second;
+      traffic.host.blocks = true;
+      blocked += traffic.bring(1);
+    }
+  cr_assert_leq(blocked, 8, "%u of 20 messages that blocked for five seconds", blocked);
+  traffic.host.come_to_rest();
+}
+
+Test(harm, a_thread_that_loses_its_processor_is_not_harmed)
+{
+  CheapTraffic traffic;
+  const auto elapse = [&](const FakeMessage &) { traffic.host.elapsed += 60 * millisecond; };
+  traffic.host.on_forward = elapse;
+  cr_assert_eq(traffic.bring(20), 20);
+  traffic.host.on_forward = nullptr;
+  cr_assert_eq(traffic.bring(1000), 1000);
+  traffic.host.come_to_rest();
+}
+
+Test(harm, a_message_that_computes_for_long_harms_as_well)
+{
+  for (const std::uint64_t cost : {20 * millisecond, 100 * millisecond})
+    {
+      CheapTraffic traffic;
+      traffic.host.cost = cost;
+      cr_assert_leq(traffic.bring(20), 2);
+      traffic.host.come_to_rest();
+    }
+}
+
+Test(harm, that_comes_while_no_worker_is_alive_does_not_add_up)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 100 * millisecond;
+  host.blocks = true;
+  source.send("a", 20);
+  source.end_batch();
+  host.cost = 500;
+  host.blocks = false;
+  host.start_asleep();
+  const std::size_t before = source.forwarded.size();
+  for (unsigned i = 0; i < 500; i++)
+    {
+      source.send("a");
+      source.end_batch();
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+    }
+  cr_assert_gt(source.forwarded.size() - before, 100, "the source hands over for longer than two seconds");
+  host.come_to_rest();
+}
+
+// It is seen by everybody who asks whether the path blocks.
+Test(harm, on_the_thread_of_a_source_the_path_blocks)
+{
+  CheapTraffic traffic;
+  FakeSource &source = traffic.source;
+  traffic.block();
+  const std::size_t before = source.forwarded.size();
+  source.send("a", 2);
+  cr_assert_gt(source.forwarded.size(), before);
+  bool blocks = false;
+  traffic.host.on_forward = [&](const FakeMessage &) { blocks = traffic.host.engine().blocks(); };
+  traffic.bring(1);
+  cr_assert(blocks);
+  traffic.host.come_to_rest();
+}
+
+/* ------------------------------------------------------------------------
+ * Leaving and entering inline
+ * ------------------------------------------------------------------------ */
+
+Test(leaving, a_path_that_has_become_expensive_is_handed_over)
+{
+  CheapTraffic traffic;
+  traffic.host.cost = 100 * microsecond;
+  cr_assert_leq(traffic.bring(20'000), 32 * 16 * 3 / 2);
+  traffic.host.come_to_rest();
+}
+
+Test(leaving, slow_messages_are_noticed_soon)
+{
+  CheapTraffic traffic;
+  FakeSource &fresh = traffic.host.source();
+  fresh.send("b");
+  fresh.end_batch();
+  traffic.host.cost = 900 * microsecond;
+  const std::uint64_t before = traffic.host.time_of(fresh);
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      fresh.send("b");
+      fresh.end_batch();
+      traffic.host.run_until_quiet();
+    }
+  cr_assert_leq((traffic.host.time_of(fresh) - before) / millisecond, 100);
+  traffic.host.come_to_rest();
+}
+
+// One message that blocks a worker.
+static void
+send_blocking(FakeHost &host, FakeSource &source)
+{
+  const std::uint64_t cost = std::exchange(host.cost, 5 * millisecond);
+  host.blocks = true;
+  source.send("z");
+  host.cost = cost;
+  host.blocks = false;
+}
+
+// Messages that take 10 us, in batches of 1000, for ten seconds; those of another source block.
+static std::vector<unsigned>
+trials_of_an_expensive_path(FakeHost &host)
+{
+  std::vector<unsigned> trials;
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 10 * microsecond;
+  host.start_asleep();
+  learn_cost(host, host.cost);
+  FakeSource &main_thread = host.source(0);
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      const std::size_t before = source.forwarded.size();
+      send_blocking(host, main_thread);
+      for (unsigned j = 0; j < 1000; j++)
+        source.send(keys.substr(j % 36, 1));
+      source.end_batch();
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+      if (source.forwarded.size() > before)
+        trials.push_back(static_cast<unsigned>(source.forwarded.size() - before));
+    }
+  host.come_to_rest();
+  return trials;
+}
+
+Test(trial, of_an_expensive_path_comes_once_in_a_while)
+{
+  FakeHost host(keyed(2));
+  const std::vector<unsigned> trials = trials_of_an_expensive_path(host);
+  // After one second, two, four, eight ...
+  cr_assert_geq(trials.size(), 3);
+  cr_assert_leq(trials.size(), 6, "%zu trials", trials.size());
+  for (const unsigned messages : trials)
+    cr_assert_leq(messages, 64);
+}
+
+// The workers measure what its messages cost.
+Test(trial, not_of_a_path_that_does_not_block)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.cost = 40 * microsecond;
+  host.start_asleep();
+  for (unsigned i = 0; i < 100; i++)
+    {
+      source.send("a", 10);
+      source.end_batch();
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+    }
+  cr_assert_eq(source.forwarded, "");
+  host.come_to_rest();
+}
+
+Test(trial, takes_32_messages_only)
+{
+  FakeHost host(keyed(2));
+  for (const unsigned messages : trials_of_an_expensive_path(host))
+    cr_assert_leq(messages, 32, "%u messages", messages);
+}
+
+Test(trial, is_not_taken_for_a_crowd)
+{
+  FakeHost host(keyed(2));
+  trials_of_an_expensive_path(host);
+  const std::uint64_t crowded = host.counters().inlined[static_cast<std::size_t>(parallelize::InlineReason::crowded)];
+  cr_assert_eq(crowded, 0);
+}
+
+// All messages block: there is nothing to find out.
+Test(trial, is_not_taken_if_all_messages_block)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 25 * millisecond;
+  host.blocks = true;
+  host.start_asleep();
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      source.send(keys.substr(i % 36, 1));
+      source.end_batch();
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+    }
+  cr_assert_eq(source.forwarded, "");
+  host.come_to_rest();
+}
+
+// A trial may block one of the few threads that read sources.
+Test(trial, is_taken_by_one_source_at_a_time)
+{
+  FakeHost host(keyed(2));
+  FakeSource &main_thread = host.source(0);
+  FakeSource &first = host.source();
+  FakeSource &second_one = host.source();
+  host.elapsed = second;
+  host.cost = 500;
+  host.start_asleep();
+  unsigned together = 0;
+  for (unsigned i = 0; i < 40; i++)
+    {
+      send_blocking(host, main_thread);
+      const std::size_t before = first.forwarded.size();
+      const std::size_t before_second = second_one.forwarded.size();
+      first.send("a");
+      second_one.send("b");
+      first.end_batch();
+      second_one.end_batch();
+      together += first.forwarded.size() > before && second_one.forwarded.size() > before_second;
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+    }
+  cr_assert_eq(together, 0);
+  host.come_to_rest();
+}
+
+// The workers see only the messages of the other source, which block.
+Test(trial, finds_that_messages_of_a_source_are_cheap)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  host.elapsed = second;
+  host.start_asleep();
+  std::size_t inlined = 0;
+  for (unsigned i = 0; i < 100; i++)
+    {
+      host.cost = 500;
+      send_blocking(host, main_thread);
+      inlined = source.forwarded.size();
+      source.send("a", 10);
+      source.end_batch();
+      host.run_until_quiet();
+      host.elapsed += 10 * millisecond;
+    }
+  cr_assert_eq(source.forwarded.size() - inlined, 10);
+  cr_assert_geq(inlined, 700);
+  host.come_to_rest();
+}
+
+/* ------------------------------------------------------------------------
+ * Over the high-water mark
+ * ------------------------------------------------------------------------ */
+
+static void
+pend(FakeHost &host, unsigned count)
+{
+  FakeSource &main_thread = host.source(0);
+  for (unsigned i = 0; i < count; i++)
+    main_thread.send("s");
+  cr_assert_eq(host.counters().in_flight, count);
+}
+
+Test(high_water_mark, messages_are_inline_until_three_quarters_of_it)
+{
+  parallelize::EngineOptions options = prefetching(100);
+  options.quantum = 13;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  host.start();
+  pend(host, 101);
+  source.send("a");
+  source.end_batch();
+  cr_assert_eq(source.forwarded, "a");
+  host.run(0);
+  cr_assert_eq(host.counters().in_flight, 88);
+  source.send("a");
+  source.end_batch();
+  cr_assert_eq(source.forwarded, "aa");
+  host.run(0);
+  cr_assert_eq(host.counters().in_flight, 75);
+  source.send("a");
+  source.end_batch();
+  cr_assert_eq(source.forwarded, "aa");
+  cr_assert_eq(host.counters().in_flight, 76);
+
+  host.come_to_rest();
+}
+
+Test(high_water_mark, a_source_assists_until_three_quarters_of_it)
+{
+  parallelize::EngineOptions options = prefetching(100);
+  options.quantum = 20;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  host.cost = 5 * microsecond;
+  host.start();
+  for (unsigned i = 0; i < 101; i++)
+    host.source(0).send("key " + std::to_string(i));
+  source.send("key 100");
+  cr_assert_leq(host.counters().in_flight, 75);
+  cr_assert_gt(host.counters().in_flight, 25);
+
+  host.come_to_rest();
+}
+
+Test(high_water_mark, a_source_does_not_assist_while_the_path_blocks)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 5 * millisecond;
+  host.blocks = true;
+  host.start();
+  host.source(0).send("s", 3);
+  host.run_until_quiet();
+
+  host.cost = 5 * microsecond;
+  host.blocks = false;
+  pend(host, 20);
+  source.send("s");
+  cr_assert_eq(host.counters().worth_a_hand_over, 0);
+  cr_assert_eq(host.counters().source_yields, 1);
+  host.elapsed += 3 * second;
+  source.send("s", 40);
+  cr_assert_gt(host.counters().worth_a_hand_over, 0);
+
+  host.come_to_rest();
+}
+
+// No window bounds messages that a parser has made.
+Test(high_water_mark, a_source_runs_messages_that_block_if_far_too_many_are_in_flight)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 5 * millisecond;
+  host.blocks = true;
+  host.start();
+  host.source(0).send("s", 3);
+  host.run_until_quiet();
+  pend(host, 321);
+  source.send("a");
+  cr_assert_eq(source.forwarded, "a");
+
+  host.come_to_rest();
+}
+
+// Its message has not ended.
+Test(high_water_mark, a_source_runs_no_messages_beside_a_worker_that_is_stuck)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.cost = 5 * microsecond;
+  host.start();
+  host.source(0).send("s");
+  while_forwarding(host, "s", [&]
+  {
+    for (unsigned i = 0; i < 3; i++)
+      {
+        host.elapsed += second;
+        host.engine().rescan_sleepers();
+      }
+    for (unsigned i = 0; i < 20; i++)
+      host.source(0).send("s");
+    source.send("a");
+    cr_assert_eq(source.forwarded, "");
+  });
+  host.run(0);
+
+  host.come_to_rest();
+}
+
+Test(high_water_mark, a_source_runs_two_messages_that_block_inline_at_most)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start();
+  pend(host, 20);
+  host.cost = 100 * millisecond;
+  host.blocks = true;
+  for (unsigned i = 0; i < 10; i++)
+    {
+      source.send(keys.substr(i, 1));
+      source.end_batch();
+    }
+  cr_assert_leq(source.forwarded.size(), 2);
+
+  host.come_to_rest();
+}
+
+// More threads are what such messages need.
+Test(high_water_mark, a_source_runs_messages_that_compute_for_long)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start();
+  pend(host, 20);
+  host.cost = 20 * millisecond;
+  for (unsigned i = 0; i < 10; i++)
+    {
+      source.send(keys.substr(i, 1));
+      source.end_batch();
+    }
+  cr_assert_eq(source.forwarded.size(), 10);
+
+  host.come_to_rest();
+}
+
+// The wait after its second message that blocked: four seconds, and the path blocks for two.
+Test(high_water_mark, a_source_that_was_harmed_runs_no_messages)
+{
+  FakeHost host(prefetching(10));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  start_with_cheap_messages(host);
+  for (unsigned i = 0; i < 2; i++)
+    {
+      host.elapsed += 2100 * millisecond;
+      host.cost = 100 * millisecond;
+      host.blocks = true;
+      source.send("a");
+      source.end_batch();
+    }
+  cr_assert_eq(source.forwarded, "aa");
+
+  host.elapsed += 3 * second;
+  host.cost = 500;
+  host.blocks = false;
+  pend(host, 20);
+  source.send("b");
+  cr_assert_eq(source.forwarded, "aa");
+  source.end_batch();
+  host.elapsed += 2 * second;
+  source.send("c");
+  cr_assert_eq(source.forwarded, "aac");
+
+  host.come_to_rest();
+}
+
+Test(high_water_mark, a_source_is_blocked_by_few_messages_that_it_assists_with)
+{
+  FakeHost host(prefetching(100));
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  host.elapsed = second;
+  host.start();
+  main_thread.send("w");
+  // The only worker is stuck.
+  while_forwarding(host, "w", [&]
+  {
+    host.cost = 100 * millisecond;
+    host.blocks = true;
+    for (unsigned i = 0; i < 3; i++)
+      send_one_each(main_thread, 20);
+    for (unsigned i = 0; i < 10; i++)
+      send_one_each(source, 20);
+    cr_assert_leq(source.forwarded.size(), 3, "%zu messages blocked it", source.forwarded.size());
+  });
+  host.run(0);
+
+  host.come_to_rest();
+}
+
+/* ------------------------------------------------------------------------
+ * Slices
+ * ------------------------------------------------------------------------ */
+
+// Messages take 100 us, then one takes 150 ms, then 100 us again.  A thread that
+// has published waits two milliseconds at most until it publishes the long one.
+template <typename Run>
+static void
+a_long_message_is_published_soon(FakeHost &host, FakeSource &source, const Run &run)
+{
+  constexpr std::uint64_t long_message = 150 * millisecond;
+  std::uint64_t ended = 0;
+  std::uint64_t published = 0;
+  unsigned unpublished_before = 0;
+  host.on_forward = [&](const FakeMessage &message)
+  {
+    if (message.cost != long_message)
+      return;
+    for (const auto &thread : host.threads())
+      if (thread->inside)
+        {
+          ended = host.time_of(*thread);
+          unpublished_before = static_cast<unsigned>(thread->unpublished.size()) - 1;
+        }
+  };
+  host.on_publish = [&](FakeThread &thread)
+  {
+    for (const auto &message : thread.unpublished)
+      if (message->cost == long_message)
+        published = host.time_of(thread);
+  };
+  const std::uint64_t usual = host.cost;
+  for (unsigned i = 0; i < 300; i++)
+    {
+      host.cost = i == 203 ? long_message : usual;
+      source.send(keys.substr(i % 3, 1));
+    }
+  run();
+  cr_assert_gt(ended, 0);
+  cr_assert_gt(published, 0);
+  cr_assert_leq((published - ended) / microsecond, 2000);
+  cr_assert_leq(unpublished_before, std::max<std::uint64_t>(2 * millisecond / usual, 1) + 32);
+  host.on_forward = nullptr;
+  host.on_publish = nullptr;
+  host.come_to_rest();
+}
+
+Test(slices, a_worker_publishes_soon_after_a_long_message)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  host.cost = 100 * microsecond;
+  host.start();
+  FakeSource &source = host.source();
+  a_long_message_is_published_soon(host, source, [&]
+  {
+    source.end_batch();
+    host.run_until_quiet();
+  });
+}
+
+Test(slices, a_worker_publishes_soon_after_a_long_message_among_cheap_ones)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  host.start_asleep();
+  learn_cost(host, 500);
+  host.cost = 500;
+  FakeSource &main_thread = host.source(0);
+  a_long_message_is_published_soon(host, main_thread, [&] { host.run_until_quiet(); });
+}
+
+Test(slices, a_worker_publishes_each_of_messages_that_have_become_long)
+{
+  FakeHost host(keyed(1));
+  host.start_asleep();
+  learn_cost(host, 500);
+  host.cost = 100 * millisecond;
+  FakeSource &main_thread = host.source(0);
+  send_one_each(main_thread, 20);
+  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(host.worker(0).unpublished.size(), 1); };
+  host.run_until_quiet();
+  host.check_all_published();
+}
+
+Test(slices, a_source_without_workers_publishes_soon_after_a_long_message)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  host.cost = 100 * microsecond;
+  a_long_message_is_published_soon(host, host.source(), [] {});
+}
+
+Test(slices, a_source_publishes_soon_after_a_long_message_among_cheap_ones)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  start_with_cheap_messages(host);
+  a_long_message_is_published_soon(host, host.source(), [] {});
+}
+
+// The time of the last message apart, no message waits for its publish any longer.
+Test(slices, a_source_publishes_each_two_milliseconds)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  host.cost = 100 * microsecond;
+  FakeSource &source = host.source();
+  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(source.unpublished.size(), 20); };
+  for (unsigned i = 0; i < 1000; i++)
+    source.send(keys.substr(i % 36, 1));
+  host.come_to_rest();
+}
+
+Test(slices, are_shorter_while_messages_block)
+{
+  FakeHost host(keyed(1));
+  host.elapsed = second;
+  host.start();
+  FakeSource &source = host.source();
+  host.cost = 5 * millisecond;
+  host.blocks = true;
+  source.send("a", 3);
+  source.end_batch();
+  host.run_until_quiet();
+
+  host.cost = 50 * microsecond;
+  host.blocks = false;
+  host.on_forward = [&](const FakeMessage &) { cr_assert_leq(host.worker(0).unpublished.size(), 4); };
+  for (unsigned i = 0; i < 100; i++)
+    source.send(keys.substr(i % 36, 1));
+  source.end_batch();
+  host.run_until_quiet();
+  host.on_forward = nullptr;
+  host.come_to_rest();
 }
 
 /* ------------------------------------------------------------------------
@@ -1598,7 +2796,7 @@ Test(hot_key, is_reported_again_much_later)
 {
   FakeHost host(keyed(2));
   host.start_asleep();
-  FakeSource &source = host.source();
+  FakeSource &source = host.source(0);  // never tries whether messages are cheap
   send_hot_key_with_an_idle_worker(host, source, 97);
   host.elapsed += 60 * second;
   send_hot_key_with_an_idle_worker(host, source, 97);
@@ -1643,18 +2841,19 @@ Test(hot_key, is_not_reported_when_nothing_waits_for_it)
   host.come_to_rest();
 }
 
-// All workers sleep while a source's thread has the key: with one more of them nothing would be different.
+// All workers sleep while a source's thread, which assists, has the key: with one
+// more of them nothing would be different.
 Test(hot_key, is_not_reported_when_there_is_one_worker)
 {
   for (const unsigned workers : {1, 2})
     {
-      ParallelizeEngineOptions options = keyed(workers);
+      parallelize::EngineOptions options = keyed(workers);
       options.prefetch = 1;
       FakeHost host(options);
       FakeSource &source = host.source();
       FakeSource &other = host.source(0);       // hands over each message
       host.start_asleep();
-      other.send("cold", 10);
+      other.send("hot", 2);
       while_forwarding(host, "hot", [&]
       {
         for (unsigned i = 0; i < 20'000; i++)
@@ -1664,6 +2863,7 @@ Test(hot_key, is_not_reported_when_there_is_one_worker)
           }
       });
       source.send("hot");
+      cr_assert(source.forwarded.starts_with("hot"));
       cr_assert_eq(host.hot_keys.size(), workers - 1);
 
       host.come_to_rest();
@@ -1677,10 +2877,10 @@ Test(hot_key, is_not_reported_when_there_is_one_worker)
 Test(counters, are_zero_at_first)
 {
   FakeHost host(keyed(2));
-  const ParallelizeEngineCounters counters = host.counters();
+  const parallelize::EngineCounters counters = host.counters();
   cr_assert_eq(counters.in_flight, 0);
-  cr_assert_eq(counters.helped, 0);
-  cr_assert_eq(counters.forwarded_directly, 0);
+  cr_assert_eq(counters.worth_a_hand_over, 0);
+  cr_assert_eq(counters.too_cheap, 0);
   cr_assert_eq(counters.wakeups, 0);
   cr_assert_eq(counters.stolen, 0);
   cr_assert_eq(host.processed_by(0), 0);
@@ -1700,7 +2900,7 @@ Test(counters, in_flight_goes_down_with_the_publish)
   cr_assert_eq(host.counters().in_flight, 0);
 }
 
-Test(counters, processed_messages_are_those_of_workers_and_helpers)
+Test(counters, processed_messages_are_those_of_workers_and_sources)
 {
   FakeHost host(prefetching(20));
   FakeSource &source = host.source();
@@ -1711,7 +2911,7 @@ Test(counters, processed_messages_are_those_of_workers_and_helpers)
   host.run_until_quiet();
 
   cr_assert_gt(host.processed_by(0), 0);
-  cr_assert_gt(host.counters().helped, 0);
-  cr_assert_eq(host.processed_by(0) + host.counters().helped, 100);
+  cr_assert_gt(host.counters().worth_a_hand_over, 0);
+  cr_assert_eq(host.processed_by(0) + host.counters().worth_a_hand_over, 100);
   host.check_all_published();
 }

@@ -2,15 +2,17 @@
 // The engine with real threads: meant for ThreadSanitizer and AddressSanitizer.
 //
 // The tests themselves synchronise as little as they can, so that they hide no
-// missing synchronisation of the engine: a message is touched without a lock,
-// by whoever has it, and so is the count of its key.
+// missing synchronisation of the engine: a thread touches its message without a
+// lock, and so the counts of its key.
+//
+// A message takes no real time, but moves its thread's clock.  Between messages
+// the clocks follow the real time, and run faster: trials and waits come often.
 //
 //   PARALLELIZE_SEED           of the first random engine; the next one's is one more
 //   PARALLELIZE_THREAD_ROUNDS  how many random engines, in each of the two tests
 
 #include "dice.hpp"
-#include "engine/engine.h"
-#include "monitor/monitor.h"
+#include "engine/engine.hpp"
 #include "order-check.hpp"
 
 #include <criterion/criterion.h>
@@ -20,6 +22,7 @@
 #include <chrono>
 #include <cinttypes>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -28,25 +31,32 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 namespace {
 
-constexpr unsigned ordinary = PARALLELIZE_PRODUCER_BATCHES | PARALLELIZE_PRODUCER_HELPS;
+using parallelize::InlineReason;
+using parallelize::Producer;
+using parallelize::Runner;
+
+constexpr unsigned ordinary = Producer::publishes | Producer::assists;
 constexpr unsigned cycles = 5;                          // of start and stop
 constexpr unsigned messages_per_source = 20'000;
 constexpr unsigned messages_per_tick = 250;             // of progress
 constexpr unsigned ticks_per_phase = 15;                // of all sources together
 constexpr unsigned keys = 50;
+constexpr unsigned times_faster = 1'000;
+constexpr std::uint64_t blocking = 20'000'000;          // nanoseconds: messages that take so long block their thread
 
 struct Message
 {
   unsigned source = 0;
   unsigned key = 0;
   std::uint64_t number = 0;     // of its source and key
-  std::uint64_t cost = 0;       // nanoseconds, of a clock that only messages advance
+  std::uint64_t cost = 0;       // nanoseconds
   unsigned published = 0;       // how often
   std::uint64_t ticket = 0;     // when
 };
@@ -70,19 +80,40 @@ struct Traffic
 {
   unsigned hot_percent = 0;     // share of one key
   std::vector<std::uint64_t> costs;
+  unsigned blocking_one_in = 0; // messages; 0: none
   bool pauses = false;          // all sources wait now and then until the engine is empty
-  bool looks = false;           // another thread wakes workers for what waits, all the time: what nobody woke stays unseen
+  bool looks = false;           // another thread wakes workers all the time, and hides that a wake-up is missing
   std::vector<unsigned> sources = {ordinary, ordinary, 0};      // flags of each
   std::uint64_t seed = 0;
 };
 
-// What a thread of the daemon has of its own.
+// A thread of the daemon.
 struct ThisThread
 {
   std::vector<Message *> unpublished;
-  ParallelizeProducer *producer = nullptr;
+  Producer *producer = nullptr;
   unsigned flags = 0;
+  std::string key;              // of the arrival that was looked at last
   std::uint64_t clock = 0;
+  parallelize::ThreadUsage usage = {};
+
+  void
+  look_at_real_time()
+  {
+    const auto time = std::chrono::steady_clock::now().time_since_epoch();
+    const std::uint64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count() * times_faster;
+    clock = std::max(clock, now);
+  }
+
+  void
+  spend(std::uint64_t nanoseconds)
+  {
+    clock += nanoseconds;
+    if (nanoseconds >= blocking)
+      usage.voluntary_switches++;
+    else
+      usage.cpu_ns += nanoseconds;
+  }
 };
 
 thread_local ThisThread here;
@@ -117,9 +148,9 @@ class Worker
 {
 public:
   void
-  start(ParallelizeEngine *engine, unsigned index)
+  start(parallelize::Engine &engine, unsigned index)
   {
-    thread_ = std::thread([=, this] { work(engine, index); });
+    thread_ = std::thread([&engine, index, this] { work(engine, index); });
   }
 
   void join() { thread_.join(); }
@@ -134,19 +165,22 @@ public:
 
 private:
   void
-  work(ParallelizeEngine *engine, unsigned index)
+  work(parallelize::Engine &engine, unsigned index)
   {
     for (;;)
-      switch (parallelize_engine_run(engine, index))
-        {
-        case PARALLELIZE_RUN_AGAIN:
-          break;
-        case PARALLELIZE_RUN_SLEEPING:
-          sleep();
-          break;
-        case PARALLELIZE_RUN_ENDED:
-          return;
-        }
+      {
+        here.look_at_real_time();
+        switch (engine.run(index))
+          {
+          case parallelize::Turn::again:
+            break;
+          case parallelize::Turn::sleeping:
+            sleep();
+            break;
+          case parallelize::Turn::ended:
+            return;
+          }
+      }
   }
 
   void
@@ -163,7 +197,7 @@ private:
   bool woken_ = false;
 };
 
-// Another element behind, with a thread of its own: releases the tickets that it is given.
+// Another element that follows, with a thread of its own: releases the tickets that it is given.
 class Elsewhere
 {
 public:
@@ -214,33 +248,20 @@ private:
   std::thread thread_;
 };
 
-class Daemon
+class Daemon : private parallelize::Callbacks
 {
 public:
-  Daemon(const ParallelizeEngineOptions &options, const Traffic &traffic)
-    : options_(options), traffic_(traffic), workers_(options.workers)
+  Daemon(const parallelize::EngineOptions &options, const Traffic &traffic)
+    : options_(options), traffic_(traffic), workers_(options.workers), engine_(options, *this)
   {
-    static constexpr ParallelizeCallbacks callbacks = {
-      .forward = [](void *self, ParallelizeRunner *runner, ParallelizeThread, const ParallelizeMessage *message)
-      { static_cast<Daemon *>(self)->forward(*message, runner); },
-      .forward_from_outlet = [](void *self, unsigned outlet, const ParallelizeMessage *message)
-      { static_cast<Daemon *>(self)->forward_from_outlet(outlet, static_cast<Message *>(message->handle)); },
-      .publish = [](void *self, ParallelizeThread) { static_cast<Daemon *>(self)->publish(); },
-      .wake = [](void *self, unsigned worker) { static_cast<Daemon *>(self)->workers_[worker].wake(); },
-      .now = [](void *) { return here.clock; },
-      .message_id = nullptr,
-      .hot_key = [](void *, const char *, size_t, unsigned) {},
-    };
-    engine_ = parallelize_engine_new(&options, &callbacks, this);
     // One more for each cycle: threads that come after the stop.
     for (unsigned source = 0; source < traffic.sources.size() + cycles; source++)
       messages_.push_back(random_messages(source, source < traffic.sources.size() ? messages_per_source
                                                                                   : messages_per_tick));
     for (const auto &messages : messages_)
       total_ += messages.size();
+    forwarded_.resize(messages_.size());
   }
-
-  ~Daemon() { parallelize_engine_free(engine_); }
 
   void
   run()
@@ -270,18 +291,18 @@ public:
     finished_ = true;
     watcher.join();
     check();
-    const ParallelizeEngineCounters totals = counters();
+    const parallelize::EngineCounters totals = counters();
     cr_assert_eq(totals.entered, total_);
     cr_assert_eq(totals.processed, total_);
     cr_assert_eq(totals.waiting, 0);
   }
 
-  ParallelizeEngineCounters
-  counters() const
+  parallelize::EngineCounters counters() const { return engine_.counters(); }
+
+  std::uint64_t
+  inlined(InlineReason reason) const
   {
-    ParallelizeEngineCounters counters;
-    parallelize_engine_get_counters(engine_, &counters);
-    return counters;
+    return counters().inlined[static_cast<std::size_t>(reason)];
   }
 
 private:
@@ -297,6 +318,8 @@ private:
         message.key = random() % 100 < traffic_.hot_percent ? 0 : random() % keys;
         message.number = sent[message.key]++;
         message.cost = traffic_.costs[random() % traffic_.costs.size()];
+        if (traffic_.blocking_one_in && random() % traffic_.blocking_one_in == 0)
+          message.cost = blocking;
       }
     return messages;
   }
@@ -304,7 +327,7 @@ private:
   void
   start_workers()
   {
-    parallelize_engine_start(engine_);
+    engine_.start();
     for (unsigned i = 0; i < workers_.size(); i++)
       workers_[i].start(engine_, i);
   }
@@ -312,7 +335,7 @@ private:
   void
   stop_workers()
   {
-    parallelize_engine_stop(engine_);
+    engine_.stop();
     for (Worker &worker : workers_)
       worker.join();
   }
@@ -321,24 +344,13 @@ private:
   void
   watch()
   {
-    static constexpr ParallelizeElementDescription element = {.id = "id", .location = "location", .key = "key"};
-    static constexpr ParallelizeMonitorOptions options = {
-      .cores = 1,
-      .key_advice = "",
-      .stuck_ns = UINT64_MAX,
-      .stuck = nullptr,
-      .stuck_no_more = nullptr,
-      .user_data = nullptr,
-    };
-    ParallelizeMonitor *monitor = parallelize_monitor_new(engine_, &options, 0);
-    std::size_t length = 0;
-    ParallelizeEngineCounters last = counters();
+    parallelize::EngineCounters last = counters();
+    std::uint64_t seen = 0;
     do
       {
-        parallelize_monitor_tick(monitor, 0);
-        parallelize_monitor_report(monitor, &element, 0, [](void *sum, const char *, size_t part)
-        { *static_cast<std::size_t *>(sum) += part; }, &length);
-        const ParallelizeEngineCounters counters = this->counters();
+        here.look_at_real_time();
+        seen += look_at_everything();
+        const parallelize::EngineCounters counters = this->counters();
         cr_assert_leq(counters.in_flight, total_);
         cr_assert_leq(counters.waiting, total_);
         // What counts up never runs back.
@@ -347,12 +359,37 @@ private:
         cr_assert_geq(counters.processed, last.processed);
         last = counters;
         if (traffic_.looks)
-          parallelize_engine_wake_for_what_waits(engine_);
+          engine_.rescan_sleepers();
         std::this_thread::yield();
       }
     while (!finished_);
-    cr_assert_gt(length, 0);
-    parallelize_monitor_free(monitor);
+    seen += look_at_everything();
+    cr_assert_gt(seen, 0);
+  }
+
+  // What a monitor reads.
+  std::uint64_t
+  look_at_everything() const
+  {
+    std::uint64_t sum = engine_.messages_inside() + engine_.blocks();
+    for (unsigned i = 0; i < options_.workers; i++)
+      {
+        const parallelize::WorkerCounters counters = engine_.worker_counters(i);
+        sum += counters.assigned + counters.processed + counters.waiting + counters.busy_ns + counters.wakeups;
+      }
+    const auto runners = engine_.runners();
+    for (std::size_t i = 0; i < runners.size(); i++)
+      {
+        parallelize::RunningMessage::Identity identity;
+        if (engine_.running_message(i, identity))
+          sum += identity.sequence + identity.id + identity.key.view().size();
+      }
+    sum += engine_.keys_by_messages().report().total;
+    const parallelize::Samples &samples = engine_.samples();
+    sum += samples.keys_by_time.report().total;
+    for (const auto *histogram : {&samples.waiting, &samples.processing, &samples.latencies, &samples.resequencing})
+      sum += histogram->sum();
+    return sum + engine_.windows().came;
   }
 
   void
@@ -380,7 +417,9 @@ private:
           }
         send(message);
         if (here.producer && random() % 200 == 0)
-          parallelize_producer_flush(here.producer);
+          here.producer->flush();
+        if (here.producer && random() % 200 == 0)
+          publish_own();
         if (++done % messages_per_tick)
           continue;
         progress_.happened();
@@ -413,72 +452,22 @@ private:
   void
   send(Message &message)
   {
-    for (;;)
+    if (!here.producer)
       {
-        if (!here.producer)
-          here.producer = parallelize_producer_open(engine_, here.flags);
-        switch (parallelize_producer_accept(here.producer))
-          {
-          case PARALLELIZE_ACCEPT_ENQUEUE:
-            return enqueue(message);
-          case PARALLELIZE_ACCEPT_FORWARD:
-            return forward_directly(message);
-          case PARALLELIZE_ACCEPT_FORWARD_TIMED:
-            forward_directly(message);
-            return parallelize_producer_timed(here.producer, message.cost);
-          case PARALLELIZE_ACCEPT_PUBLISH:
-            end_batch();
-          }
+        here.look_at_real_time();
+        here.producer = &engine_.open(here.flags, message.source + 1);
       }
+    here.producer->submit(&message);
+    if (!(here.flags & Producer::publishes))
+      end_batch();
   }
 
+  // In the middle of a batch.
   void
-  enqueue(Message &message)
+  publish_own()
   {
-    const std::string key = std::to_string(message.key);
-    const ParallelizeMessage handed_over = {&message, 0, 0};
-    switch (parallelize_producer_enqueue(here.producer, &handed_over, key.data(), key.size()))
-      {
-      case PARALLELIZE_ENQUEUE_FORWARD:
-        return forward_directly(message);
-      case PARALLELIZE_ENQUEUE_FORWARD_TIMED:
-        forward_directly(message);
-        return parallelize_producer_timed(here.producer, message.cost);
-      case PARALLELIZE_ENQUEUED:
-      case PARALLELIZE_ENQUEUED_OUTRUN:
-        break;
-      }
-    if (!(here.flags & PARALLELIZE_PRODUCER_BATCHES))
-      close();
-  }
-
-  void
-  forward_directly(Message &message)
-  {
-    if (!options_.outlets)
-      return process(&message);
-
-    const std::uint32_t ticket = parallelize_producer_take_ticket(here.producer);
-    const Route route(message);
-    process(&message);
-    const auto arrived = [&](unsigned outlet)
-    {
-      const ParallelizeMessage copy = {&message, 0, ticket};
-      if (parallelize_producer_may_pass(here.producer, outlet, ticket))
-        forward_from_outlet(outlet, &message);
-      else
-        parallelize_engine_arrived(engine_, outlet, &copy);
-    };
-    if (route.to_first)
-      arrived(0);
-    if (route.to_second)
-      arrived(1);
-    if (route.elsewhere)
-      {
-        parallelize_producer_hold_ticket(here.producer, ticket);
-        elsewhere_->add(ticket, &message);
-      }
-    parallelize_producer_return_ticket(here.producer, ticket);
+    make_visible();
+    here.producer->published();
   }
 
   void
@@ -493,67 +482,114 @@ private:
   {
     if (!here.producer)
       return;
-    parallelize_producer_report_window(here.producer, 100, 10, 90);
-    parallelize_producer_close(std::exchange(here.producer, nullptr));
+    here.producer->report_window(100, 10, 90);
+    engine_.close(*std::exchange(here.producer, nullptr));
   }
 
   /* --- any thread --- */
 
+  std::string_view
+  key(void *arrival) noexcept override
+  {
+    return here.key = std::to_string(static_cast<Message *>(arrival)->key);
+  }
+
+  parallelize::Message
+  pack(void *arrival) noexcept override
+  {
+    here.key = "?";
+    return {arrival, 0, 0, 0};
+  }
+
   void
-  forward(const ParallelizeMessage &handed_over, ParallelizeRunner *runner)
+  forward_inline(Runner &runner, void *arrival, std::uint32_t ticket) noexcept override
+  {
+    process(runner, static_cast<Message *>(arrival), ticket);
+  }
+
+  void
+  forward(Runner &runner, const parallelize::Message &handed_over) noexcept override
   {
     Message *message = static_cast<Message *>(handed_over.handle);
+    if (options_.keyed)
+      run_[message->key]++;
+    process(runner, message, handed_over.ticket);
+  }
+
+  void
+  process(Runner &runner, Message *message, std::uint32_t ticket)
+  {
     const Route route(*message);
-    process(message);
+    here.spend(message->cost);
+    here.unpublished.push_back(message);
+    if (options_.keyed)
+      forwarded_[message->source].of_key[message->key]++;
+    if (message->number % 16 == 0)
+      std::this_thread::yield();
+    // A destination may publish for a reason of its own.
+    if (here.producer && message->number % 64 == 5)
+      here.producer->published();
     if (!options_.outlets)
       return;
+    const parallelize::Message copy = {message, 0, ticket, 0};
     if (route.to_first)
-      parallelize_runner_arrived(runner, 0, &handed_over);
+      runner.arrived(0, copy);
     if (route.to_second)
-      parallelize_runner_arrived(runner, 1, &handed_over);
+      runner.arrived(1, copy);
     if (!route.elsewhere)
       return;
-    parallelize_runner_hold_ticket(runner, handed_over.ticket);
-    elsewhere_->add(handed_over.ticket, message);
+    runner.retain_ticket(ticket);
+    elsewhere_->add(ticket, message);
   }
 
   // The thread of `elsewhere_`.
   void
   release(std::uint32_t ticket, Message *message)
   {
-    const ParallelizeMessage copy = {message, 0, ticket};
-    parallelize_engine_arrived(engine_, 1, &copy);
-    parallelize_engine_release_ticket(engine_, ticket);
+    here.look_at_real_time();
+    engine_.arrived(1, {message, 0, ticket, 0});
+    engine_.release_ticket(ticket);
   }
 
   // One thread at a time, and each sees what the one before it did.
   void
-  forward_from_outlet(unsigned outlet, Message *message)
+  forward_from_outlet(unsigned outlet, const parallelize::Message &copy) noexcept override
   {
+    const Message *message = static_cast<Message *>(copy.handle);
     left_[outlet].push_back(message);
-    here.clock += 100;
+    here.spend(100);
     if (message->number % 16 == 1)
       std::this_thread::yield();
   }
 
   void
-  process(Message *message)
-  {
-    here.clock += message->cost;
-    here.unpublished.push_back(message);
-    if (options_.keyed)
-      forwarded_[message->key]++;
-    if (message->number % 16 == 0)
-      std::this_thread::yield();
-  }
-
-  void
-  publish()
+  publish(parallelize::OnThread) noexcept override
   {
     make_visible();
-    if (here.flags & PARALLELIZE_PRODUCER_BATCHES)
-      close();
+    if (here.producer)
+      here.producer->published();
   }
+
+  void wake(unsigned worker) noexcept override { workers_[worker].wake(); }
+
+  std::uint64_t now() noexcept override { return here.clock; }
+
+  std::uint64_t
+  coarse_now() noexcept override
+  {
+    constexpr std::uint64_t tick = 4'000'000;
+    return here.clock / tick * tick;
+  }
+
+  parallelize::ThreadUsage thread_usage() noexcept override { return here.usage; }
+
+  std::uint64_t
+  message_id(const parallelize::Message &message) noexcept override
+  {
+    return static_cast<Message *>(message.handle)->number;
+  }
+
+  void hot_key(std::string_view, unsigned) noexcept override {}
 
   void
   make_visible()
@@ -622,14 +658,19 @@ private:
 
   static void check_empty(const std::string &complaint) { cr_assert(complaint.empty(), "%s", complaint.c_str()); }
 
-  const ParallelizeEngineOptions options_;
+  const parallelize::EngineOptions options_;
   const Traffic traffic_;
-  ParallelizeEngine *engine_;
   std::vector<Worker> workers_;
   std::vector<std::vector<Message>> messages_;          // of each source
   std::atomic<bool> finished_{false};
   std::uint64_t total_ = 0;
-  unsigned forwarded_[keys] = {};                       // on purpose neither atomic nor locked
+  // On purpose neither atomic nor locked: how often messages were processed
+  struct PerKey
+  {
+    unsigned of_key[keys] = {};
+  };
+  std::vector<PerKey> forwarded_;                       // of one source and key
+  unsigned run_[keys] = {};                             // of one key, handed over
   Events progress_;
   unsigned ticks_seen_ = 0;
   Events pauses_begun_;
@@ -640,15 +681,17 @@ private:
   Events all_published_;
   std::vector<const Message *> left_[outlets];          // on purpose not locked
   std::unique_ptr<Elsewhere> elsewhere_;
+  parallelize::Engine engine_;                          // last: it calls back from its beginning on
 };
 
-ParallelizeEngineOptions
+parallelize::EngineOptions
 keyed(unsigned workers)
 {
   return {
     .workers = workers,
     .keyed = true,
     .empty_key_round_robin = false,
+    .message_ids = true,
     .batch_size = 100,
     .quantum = 100,
     .prefetch = 2'000,
@@ -668,6 +711,7 @@ random_traffic(Dice &dice)
   Traffic traffic = {
     .hot_percent = dice.one_of({0u, 20u, 50u, 90u, 100u}),
     .costs = {},
+    .blocking_one_in = 0,
     .pauses = dice.one_in(2),
     .looks = dice.one_in(2),
     .sources = {},
@@ -675,8 +719,10 @@ random_traffic(Dice &dice)
   };
   for (unsigned i = dice.from_to(1, 10); i; i--)
     traffic.costs.push_back(dice.one_of({cheap, cheap, medium, slow}));
+  if (dice.one_in(3))
+    traffic.blocking_one_in = dice.one_of({20u, 500u});
   for (unsigned i = dice.from_to(2, 4); i; i--)
-    traffic.sources.push_back(dice.one_of({0u, unsigned{PARALLELIZE_PRODUCER_BATCHES}, ordinary, ordinary}));
+    traffic.sources.push_back(dice.one_of({0u, unsigned{Producer::publishes}, ordinary, ordinary}));
   return traffic;
 }
 
@@ -691,7 +737,7 @@ run_random_engines(bool has_outlets)
       std::fprintf(stderr, "with%s outlets: PARALLELIZE_SEED=%" PRIu64 " PARALLELIZE_THREAD_ROUNDS=1\n",
                    has_outlets ? "" : "out", seed + round);
       SeededDice dice(seed + round);
-      ParallelizeEngineOptions options = random_options(dice);
+      parallelize::EngineOptions options = random_options(dice);
       options.outlets = has_outlets ? outlets : 0;
       Daemon daemon(options, random_traffic(dice));
       daemon.run();
@@ -730,10 +776,10 @@ Test(threads, cheap_messages)
 {
   Daemon daemon(keyed(2), {.hot_percent = 20, .costs = {cheap}, .pauses = true});
   daemon.run();
-  cr_assert_gt(daemon.counters().forwarded_directly, 0);
+  cr_assert_gt(daemon.inlined(InlineReason::too_cheap), 0);
 }
 
-// Now and then the average passes the threshold to forward directly.
+// Now and then the mean passes a limit between inline and handed over.
 Test(threads, messages_that_are_cheap_at_times)
 {
   const std::vector<std::uint64_t> costs = {200, 200, 200, 200, 200, 200, 200, 200, 6'000};
@@ -741,19 +787,25 @@ Test(threads, messages_that_are_cheap_at_times)
   daemon.run();
 }
 
-Test(threads, a_single_worker_with_helpers)
+// Trials and waits: sources go inline and come back.
+Test(threads, cheap_messages_that_block_seldom)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  Daemon daemon(keyed(3), {.hot_percent = 20, .costs = {cheap}, .blocking_one_in = 500});
+  daemon.run();
+}
+
+Test(threads, a_single_worker_with_assisting_sources)
+{
+  parallelize::EngineOptions options = keyed(1);
   options.batch_size = 10;
-  options.prefetch = 50;
+  options.prefetch = 20;
   Daemon daemon(options, {.hot_percent = 50, .costs = {medium, slow}});
   daemon.run();
-  cr_assert_gt(daemon.counters().helped, 0);
 }
 
 Test(threads, short_quanta)
 {
-  ParallelizeEngineOptions options = keyed(4);
+  parallelize::EngineOptions options = keyed(4);
   options.batch_size = 1;
   options.quantum = 1;
   options.prefetch = 20;
@@ -761,10 +813,10 @@ Test(threads, short_quanta)
   daemon.run();
 }
 
-// Whoever still helps when the workers end leaves nothing behind either.
-Test(threads, helpers_that_outlive_the_workers)
+// A source that still assists when the workers end leaves nothing behind either.
+Test(threads, assisting_sources_that_outlive_the_workers)
 {
-  ParallelizeEngineOptions options = keyed(1);
+  parallelize::EngineOptions options = keyed(1);
   options.batch_size = 1;
   options.quantum = 2;
   options.prefetch = 1;
@@ -774,7 +826,7 @@ Test(threads, helpers_that_outlive_the_workers)
 
 Test(threads, without_keys)
 {
-  ParallelizeEngineOptions options = keyed(3);
+  parallelize::EngineOptions options = keyed(3);
   options.keyed = false;
   Daemon daemon(options, {.hot_percent = 0, .costs = {cheap, medium}});
   daemon.run();
@@ -793,8 +845,8 @@ TestSuite(resequence_threads, .timeout = 240);
 
 namespace {
 
-ParallelizeEngineOptions
-with_outlets(ParallelizeEngineOptions options, bool has_key)
+parallelize::EngineOptions
+with_outlets(parallelize::EngineOptions options, bool has_key)
 {
   options.keyed = has_key;
   options.outlets = outlets;
@@ -834,19 +886,24 @@ Test(resequence_threads, messages_that_are_cheap_at_times)
   daemon.run();
 }
 
-Test(resequence_threads, a_single_worker_with_helpers)
+Test(resequence_threads, cheap_messages_that_block_seldom)
 {
-  ParallelizeEngineOptions options = with_outlets(keyed(1), false);
-  options.batch_size = 10;
-  options.prefetch = 50;
-  Daemon daemon(options, {.hot_percent = 50, .costs = {medium, slow}});
+  Daemon daemon(with_outlets(keyed(3), true), {.hot_percent = 20, .costs = {cheap}, .blocking_one_in = 500});
   daemon.run();
-  cr_assert_gt(daemon.counters().helped, 0);
 }
 
-Test(resequence_threads, helpers_that_outlive_the_workers)
+Test(resequence_threads, a_single_worker_with_assisting_sources)
 {
-  ParallelizeEngineOptions options = with_outlets(keyed(1), true);
+  parallelize::EngineOptions options = with_outlets(keyed(1), false);
+  options.batch_size = 10;
+  options.prefetch = 20;
+  Daemon daemon(options, {.hot_percent = 50, .costs = {medium, slow}});
+  daemon.run();
+}
+
+Test(resequence_threads, assisting_sources_that_outlive_the_workers)
+{
+  parallelize::EngineOptions options = with_outlets(keyed(1), true);
   options.batch_size = 1;
   options.quantum = 2;
   options.prefetch = 1;

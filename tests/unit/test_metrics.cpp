@@ -175,11 +175,11 @@ Test(hot_keys, are_on_cache_lines_of_their_own)
   {
     char before;
     HotKeys hot_keys;
-    char behind;
+    char after;
   } neighbours;
   const auto line = [](const void *address) { return reinterpret_cast<std::uintptr_t>(address) / 64; };
   cr_assert_neq(line(&neighbours.before), line(&neighbours.hot_keys));
-  cr_assert_neq(line(&neighbours.behind), line(reinterpret_cast<char *>(&neighbours.hot_keys + 1) - 1));
+  cr_assert_neq(line(&neighbours.after), line(reinterpret_cast<char *>(&neighbours.hot_keys + 1) - 1));
 }
 
 Test(hot_keys, counts_keep_the_bound_of_the_sketch)
@@ -319,24 +319,41 @@ Test(running_message, a_long_key_is_cut)
   cr_assert_eq(key.view().size(), KeyHead::capacity);
 }
 
-Test(running_message, behind_an_outlet_is_another_one)
+Test(running_message, after_an_outlet_is_another_one)
 {
   RunningMessage running;
   RunningMessage::Identity identity;
   KeyHead key;
   key.assign("the key");
   running.start(key, 7);
-  running.start_behind_outlet(8);
+  running.start_after_outlet(8);
   cr_assert(running.read(identity));
-  cr_assert(identity.behind_outlet);
+  cr_assert(identity.after_outlet);
   cr_assert_eq(identity.id, 8);
   cr_assert(identity.key.view().empty());
   cr_assert_eq(identity.sequence, 2);
   cr_assert_eq(running.started(), 1);
   running.start(key, 9);
   cr_assert(running.read(identity));
-  cr_assert(!identity.behind_outlet);
+  cr_assert(!identity.after_outlet);
   cr_assert_eq(running.started(), 2);
+}
+
+Test(running_message, is_not_known_if_it_is_inline)
+{
+  RunningMessage running;
+  RunningMessage::Identity identity;
+  KeyHead key;
+  key.assign("the key");
+  running.start(key, 7);
+  running.start_inline();
+  cr_assert(!running.read(identity));
+  cr_assert_eq(running.sequence(), 2);
+  cr_assert_eq(running.started(), 1);
+  running.start(key, 8);
+  cr_assert(running.read(identity));
+  cr_assert_eq(identity.sequence, 3);
+  cr_assert_eq(identity.id, 8);
 }
 
 Test(running_message, is_never_a_mixture_of_two)

@@ -16,13 +16,14 @@ namespace {
 
 const Route to_outlet = {.outlets = {0}};
 
-ParallelizeEngineOptions
+parallelize::EngineOptions
 round_robin(unsigned workers, unsigned outlets = 1)
 {
   return {
     .workers = workers,
     .keyed = false,
     .empty_key_round_robin = false,
+    .message_ids = true,
     .batch_size = 1'000,
     .quantum = 100'000,
     .prefetch = 100'000,
@@ -31,10 +32,10 @@ round_robin(unsigned workers, unsigned outlets = 1)
   };
 }
 
-ParallelizeEngineOptions
+parallelize::EngineOptions
 keyed(unsigned workers)
 {
-  ParallelizeEngineOptions options = round_robin(workers);
+  parallelize::EngineOptions options = round_robin(workers);
   options.keyed = true;
   return options;
 }
@@ -68,11 +69,11 @@ while_forwarding(FakeHost &host, const std::string &key, std::function<void()> a
   };
 }
 
-// One message whose ticket is held, and `count` behind it that the workers have processed.
+// A message whose ticket is retained, and `count` later ones that the workers have processed.
 void
-wait_behind_a_held_ticket(FakeHost &host, FakeSource &source, unsigned count)
+wait_for_a_retained_ticket(FakeHost &host, FakeSource &source, unsigned count)
 {
-  source.send("held", {.later = {0}});
+  source.send("retained", {.later = {0}});
   send(source, count);
   source.end_batch();
   host.run_until_quiet();
@@ -145,7 +146,7 @@ Test(resequence, each_outlet_is_in_order)
 
 Test(resequence, keys_share_one_order)
 {
-  ParallelizeEngineOptions options = keyed(3);
+  parallelize::EngineOptions options = keyed(3);
   options.batch_size = 7;
   options.quantum = 5;
   FakeHost host(options);
@@ -160,13 +161,13 @@ Test(resequence, keys_share_one_order)
   host.check_all_published();
 }
 
-Test(resequence, a_held_ticket_holds_up_what_comes_later)
+Test(resequence, a_retained_ticket_holds_up_later_messages)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
   host.start();
   send(source, 3);
-  wait_behind_a_held_ticket(host, source, 10);
+  wait_for_a_retained_ticket(host, source, 10);
   cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 3));
   cr_assert_eq(host.counters().parked, 10);
   cr_assert_eq(host.counters().in_flight, 0);
@@ -177,7 +178,7 @@ Test(resequence, a_held_ticket_holds_up_what_comes_later)
   host.check_all_published();
 }
 
-Test(resequence, what_came_before_the_hold_comes_first)
+Test(resequence, copies_from_before_the_ticket_was_retained_come_first)
 {
   FakeHost host(round_robin(1));
   FakeSource &source = host.source();
@@ -231,46 +232,46 @@ Test(resequence, an_outlet_is_published_before_another_worker_runs_it)
   host.check_all_published();
 }
 
-Test(resequence, a_helper_publishes_what_left_an_outlet_before_it_goes_on)
+Test(resequence, a_thread_that_assists_publishes_an_outlet_before_it_goes_on)
 {
-  ParallelizeEngineOptions crowded = round_robin(1);
+  parallelize::EngineOptions crowded = round_robin(1);
   crowded.prefetch = 10;
   FakeHost host(crowded);
   FakeSource &source = host.source();
-  FakeSource &helper = host.source(PARALLELIZE_PRODUCER_HELPS);
+  FakeSource &assistant = host.source(parallelize::Producer::assists);
   host.start();
   host.cost = 100'000;
-  wait_behind_a_held_ticket(host, source, 5);
+  wait_for_a_retained_ticket(host, source, 5);
 
   // The only worker is busy when the outlet becomes due.
   bool busy = false;
-  unsigned helped = 0;
+  unsigned assisted = 0;
   host.on_forward = [&](const FakeMessage &message)
   {
     if (message.key == "slow" && !std::exchange(busy, true))
       {
         host.finish(0);
         for (int i = 0; i < 40; i++)
-          helper.send("late", to_outlet);
+          assistant.send("late", to_outlet);
       }
-    else if (message.key == "late" && helped++ == 0)
+    else if (message.key == "late" && assisted++ == 0)
       cr_expect_eq(host.behind_outlet(0).size(), 1 + 5);
   };
   source.send("slow", to_outlet);
   source.end_batch();
   host.run_until_quiet();
-  cr_expect_gt(helped, 0);
+  cr_expect_gt(assisted, 0);
   host.check_all_published();
 }
 
-// However long it takes behind resequence(), what is due is published every now and then.
+// The worker publishes copies every now and then, however long the messages take after resequence().
 Test(resequence, an_outlet_with_a_backlog_is_run_in_slices)
 {
   FakeHost host(round_robin(1));
   FakeSource &source = host.source();
   host.start();
   host.cost_behind_outlets = 100'000;
-  wait_behind_a_held_ticket(host, source, 500);
+  wait_for_a_retained_ticket(host, source, 500);
   std::size_t most = 0;
   host.on_publish = [&](FakeThread &thread) { most = std::max(most, thread.unpublished_copies.size()); };
   host.finish(0);
@@ -283,16 +284,16 @@ Test(resequence, an_outlet_with_a_backlog_is_run_in_slices)
 
 Test(resequence, an_outlet_with_a_backlog_is_run_in_quanta)
 {
-  ParallelizeEngineOptions options = round_robin(1);
+  parallelize::EngineOptions options = round_robin(1);
   options.quantum = 50;
   FakeHost host(options);
   FakeSource &source = host.source();
   host.start();
   host.cost_behind_outlets = 100'000;
-  wait_behind_a_held_ticket(host, source, 500);
+  wait_for_a_retained_ticket(host, source, 500);
   host.finish(0);
 
-  cr_assert_eq(host.run(0), PARALLELIZE_RUN_AGAIN);
+  cr_assert_eq(host.run(0), parallelize::Turn::again);
   const std::size_t published = host.behind_outlet(0).size();
   cr_assert_gt(published, 0);
   cr_assert_leq(published, 50);
@@ -302,12 +303,12 @@ Test(resequence, an_outlet_with_a_backlog_is_run_in_quanta)
 }
 
 // The worker is about to fall asleep, and looks again.
-Test(resequence, an_outlet_that_becomes_due_meanwhile_is_not_forgotten)
+Test(resequence, an_outlet_that_becomes_due_meanwhile_is_run)
 {
   FakeHost host(round_robin(1));
   FakeSource &source = host.source();
   host.start();
-  wait_behind_a_held_ticket(host, source, 1);
+  wait_for_a_retained_ticket(host, source, 1);
   host.on_publish = [&](FakeThread &thread)
   {
     if (&thread == &host.worker(0) && host.going_on())
@@ -321,14 +322,14 @@ Test(resequence, an_outlet_that_becomes_due_meanwhile_is_not_forgotten)
   host.check_all_published();
 }
 
-Test(resequence, what_is_parked_does_not_count_for_prefetch)
+Test(resequence, parked_copies_do_not_count_for_prefetch)
 {
-  ParallelizeEngineOptions options = round_robin(2);
+  parallelize::EngineOptions options = round_robin(2);
   options.prefetch = 10;
   FakeHost host(options);
   FakeSource &source = host.source();
   host.start();
-  wait_behind_a_held_ticket(host, source, 5);
+  wait_for_a_retained_ticket(host, source, 5);
   for (unsigned i = 0; i < 100; i++)
     {
       send(source, 5);
@@ -337,7 +338,7 @@ Test(resequence, what_is_parked_does_not_count_for_prefetch)
     }
 
   cr_assert_eq(host.counters().parked, 505);
-  cr_assert_eq(source.forwarded, "", "the source's thread has had nothing to help with");
+  cr_assert_eq(source.forwarded, "", "the source's thread has assisted");
   host.finish(0);
   host.run_until_quiet();
   cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 506));
@@ -349,7 +350,7 @@ Test(resequence, what_is_parked_does_not_count_for_prefetch)
 
 namespace {
 
-// From here on the engine expects messages to be cheap.  Workers sleep.
+// From here on the threads of sources run messages inline.  Workers sleep.
 void
 learn_that_messages_are_cheap(FakeHost &host, FakeSource &source)
 {
@@ -362,7 +363,7 @@ learn_that_messages_are_cheap(FakeHost &host, FakeSource &source)
 
 }
 
-Test(directly, cheap_messages_pass_straight_through)
+Test(inline_messages, leave_at_once)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
@@ -375,11 +376,40 @@ Test(directly, cheap_messages_pass_straight_through)
   source.end_batch();
   cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 200));
   cr_assert_eq(host.counters().wakeups, wakeups);
-  cr_assert_eq(host.counters().forwarded_directly, 100);
+  cr_assert_eq(host.counters().too_cheap, 100);
   host.check_all_published();
 }
 
-Test(directly, two_sources_take_turns)
+// Its copies leave before the thread runs the next message, and wait for an older ticket like all others.
+Test(inline_messages, are_parked_and_released_one_by_one)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source();
+  FakeSource &older = host.source();
+  host.start_asleep();
+  learn_that_messages_are_cheap(host, source);
+  std::vector<std::uint64_t> left;
+  host.on_outlet = [&](const FakeCopy &copy) { left.push_back(copy.number); };
+
+  for (unsigned i = 0; i < 3; i++)
+    {
+      source.send("a", to_outlet);
+      cr_assert_eq(left.size(), i + 1);
+      cr_assert_eq(host.counters().parked, 0);
+    }
+  older.send("retained", {.later = {0}});
+  for (unsigned i = 0; i < 3; i++)
+    {
+      source.send("a", to_outlet);
+      cr_assert_eq(left.size(), 3);
+      cr_assert_eq(host.counters().parked, i + 1);
+    }
+  cr_assert_eq(host.counters().too_cheap, 7);
+  host.come_to_rest();
+  cr_assert_eq(left.size(), 7);
+}
+
+Test(inline_messages, of_two_sources_take_turns)
 {
   FakeHost host(round_robin(2));
   FakeSource &first = host.source();
@@ -397,7 +427,7 @@ Test(directly, two_sources_take_turns)
   host.check_all_published();
 }
 
-Test(directly, what_becomes_due_leaves_with_it)
+Test(inline_messages, bring_along_the_copies_that_become_due)
 {
   FakeHost host(round_robin(2));
   FakeSource &first = host.source();
@@ -419,7 +449,7 @@ Test(directly, what_becomes_due_leaves_with_it)
   host.check_all_published();
 }
 
-Test(directly, a_long_batch_keeps_nothing_back)
+Test(inline_messages, of_a_long_batch_leave_before_its_end)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
@@ -430,7 +460,23 @@ Test(directly, a_long_batch_keeps_nothing_back)
   host.come_to_rest();
 }
 
-Test(directly, before_the_start)
+Test(inline_messages, leave_after_those_that_the_batch_has_collected)
+{
+  parallelize::EngineOptions options = round_robin(1);
+  options.prefetch = 5;
+  FakeHost host(options);
+  FakeSource &source = host.source();
+  FakeSource &main_thread = host.source(0);
+  host.start();
+  send(source, 2);
+  send(main_thread, 6, {});
+  send(source, 1);
+  cr_assert_eq(source.forwarded, "a", "more than prefetch() are pending");
+  host.come_to_rest();
+  cr_assert_eq(host.behind_outlet(0), numbers(0, 0, 3));
+}
+
+Test(inline_messages, before_the_start)
 {
   FakeHost host(round_robin(2));
   FakeSource &first = host.source();
@@ -445,12 +491,32 @@ Test(directly, before_the_start)
   host.check_all_published();
 }
 
-// Nobody else will ever come for it.
-Test(directly, nothing_is_left_behind_when_nobody_is_alive)
+Test(inline_messages, that_become_due_during_a_publish_leave_if_no_worker_is_alive)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &first = host.source();
+  FakeSource &second = host.source();
+  bool sent = false;
+  host.on_publish = [&](FakeThread &thread)
+  {
+    if (sent || &thread != &first || !first.has_unpublished())
+      return;
+    sent = true;
+    send(second, 1);
+  };
+  send(first, 1);
+  cr_assert(sent);
+  cr_assert_eq(host.counters().released, 0);
+  host.come_to_rest();
+  cr_assert_eq(host.behind_outlet(0), (std::vector<std::string>{"0.0", "1.0"}));
+}
+
+// No other thread will ever come for the copies.
+Test(inline_messages, leave_nothing_parked_if_no_worker_is_alive)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
-  source.send("held", {.outlets = {0}, .later = {0}});
+  source.send("retained", {.outlets = {0}, .later = {0}});
   send(source, 5);
   source.end_batch();
   cr_assert_eq(host.counters().parked, 6);
@@ -478,12 +544,12 @@ Test(resequence_stop, drains_in_order)
   host.check_all_published();
 }
 
-Test(resequence_stop, workers_stay_for_a_held_ticket)
+Test(resequence_stop, workers_stay_for_a_retained_ticket)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
   host.start();
-  wait_behind_a_held_ticket(host, source, 10);
+  wait_for_a_retained_ticket(host, source, 10);
   host.stop();
   host.run_until_quiet();
   cr_assert_eq(host.count(FakeWorker::asleep), 2);
@@ -494,12 +560,12 @@ Test(resequence_stop, workers_stay_for_a_held_ticket)
   host.check_all_published();
 }
 
-Test(resequence_stop, workers_end_with_a_held_ticket_that_brings_nothing)
+Test(resequence_stop, workers_end_with_a_retained_ticket_that_brings_no_copy)
 {
   FakeHost host(round_robin(2));
   FakeSource &source = host.source();
   host.start();
-  source.send("held", {.goes_on = true});
+  source.send("retained", {.goes_on = true});
   source.end_batch();
   host.run_until_quiet();
   host.stop();
@@ -519,21 +585,18 @@ namespace {
 
 // What has become due at an outlet, as handles.
 std::vector<std::uintptr_t>
-take_all(parallelize::Strand *strands, parallelize::SlabPool &slabs)
+take_all(parallelize::StrandList strands, parallelize::SlabPool &slabs)
 {
   parallelize::NodeSink sink(slabs);
   std::vector<std::uintptr_t> handles;
-  while (parallelize::Strand *strand = strands)
-    {
-      strands = strand->next;
-      do
-        while (parallelize::Node *node = strand->pop())
-          {
-            handles.push_back(reinterpret_cast<std::uintptr_t>(node->message.handle));
-            sink.give_back(node);
-          }
-      while (!strand->release());
-    }
+  while (parallelize::Strand *strand = strands.pop())
+    do
+      while (parallelize::Node *node = strand->pop())
+        {
+          handles.push_back(reinterpret_cast<std::uintptr_t>(node->message.handle));
+          sink.give_back(node);
+        }
+    while (!strand->release());
   return handles;
 }
 
@@ -562,7 +625,7 @@ Test(sequencer, any_order_of_ends_results_in_the_order_of_tickets)
         {
           const std::uint32_t ticket = first + static_cast<std::uint32_t>(index);
           if (comes(index))
-            sequencer.arrived(0, {reinterpret_cast<void *>(index), 0, ticket});
+            sequencer.arrived(0, {reinterpret_cast<void *>(index), 0, ticket, 0});
           for (const std::uintptr_t handle : take_all(sequencer.done(ticket), slabs))
             left.push_back(handle);
         }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint64_t second = 1'000'000'000;
 
-// Ten seconds in which each worker was busy for so many of them.
+// Ten seconds.  Each worker was busy for `busy_seconds` of them.
 struct Case
 {
   explicit Case(const std::vector<double> &busy_seconds)
@@ -28,8 +28,8 @@ struct Case
     to.time_ns += 10 * second;
     for (std::size_t i = 0; i < busy_seconds.size(); i++)
       to.busy_ns[i] += static_cast<std::uint64_t>(busy_seconds[i] * second);
-    around.cores = 4;
-    around.key_advice = "another key";
+    context.cores = 4;
+    context.key_advice = "another key";
   }
 
   void
@@ -40,30 +40,30 @@ struct Case
     to.came += messages;
   }
 
-  // So many wait all the time.
+  // This many wait all the time.
   void
   wait(std::uint64_t messages)
   {
     to.entered += messages;
-    to.waiting = messages;
+    to.pending = messages;
     to.waited_ns = messages * 10 * second;
   }
 
   void
   keys(const std::string &hottest, double share, unsigned distinct)
   {
-    around.keyed = true;
-    around.hottest_key = hottest;
-    around.hottest_share = share;
-    around.distinct_keys = distinct;
-    around.distinct_keys_known = true;
+    context.keyed = true;
+    context.hottest_key = hottest;
+    context.hottest_share = share;
+    context.distinct_keys = distinct;
+    context.distinct_keys_known = true;
   }
 
-  Verdict judged() const { return judge(from, to, around); }
+  Verdict judged() const { return judge(from, to, context); }
 
   Snapshot from;
   Snapshot to;
-  Circumstances around;
+  VerdictContext context;
 };
 
 void
@@ -113,7 +113,7 @@ Test(measures, fewer_scopes_than_workers_limit_the_maximum)
   assert_near(verdict.efficiency, 1);
 }
 
-Test(measures, a_source_that_helps_is_one_more_worker)
+Test(measures, a_source_that_assists_is_one_more_worker)
 {
   Case it({10, 10});
   it.to.sources_busy_ns = 5 * second;
@@ -169,12 +169,59 @@ Test(verdict, a_path_that_is_too_cheap)
   cr_assert(contains(it.judged().explanation, "costs less"));
 }
 
+Test(verdict, cheap_messages_of_which_some_block)
+{
+  Case it({0, 0});
+  it.process(100'000);
+  it.to.too_cheap = 90'000;
+  it.context.blocks = true;
+  assert_class(it, Bottleneck::source);
+  const Verdict verdict = it.judged();
+  for (const char *part : {"Most messages cost less", "some block their thread", "hands over", "does not hold up others"})
+    cr_assert(contains(verdict.explanation, part), "no %s in %s", part, verdict.explanation.c_str());
+  cr_assert(contains(verdict.advice, "workers()"));
+  cr_assert_not(contains(verdict.advice, "neither helps nor harms"));
+}
+
+// Every source has brought a message that blocked: all messages are handed over.
+Test(verdict, cheap_messages_that_are_all_handed_over_because_some_block)
+{
+  Case it({1, 1});
+  it.process(100'000);
+  it.context.blocks = true;
+  it.context.median_ns = 800;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "Most messages cost less"));
+  cr_assert_not(contains(it.judged().advice, "fewer workers()"));
+}
+
+Test(verdict, expensive_messages_of_which_some_block)
+{
+  Case it({1, 1});
+  it.process(1'000);
+  it.context.blocks = true;
+  it.context.median_ns = 50'000;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "workers are idle"));
+  cr_assert_not(contains(it.judged().advice, "fewer workers()"));
+  cr_assert(contains(it.judged().advice, "as many workers() as messages may block"));
+}
+
+Test(verdict, workers_come_first_even_if_messages_block)
+{
+  Case it({10, 10});
+  it.process(1'000);
+  it.to.cpu_ns = second;
+  it.context.blocks = true;
+  assert_class(it, Bottleneck::worker);
+}
+
 Test(verdict, a_window_that_is_too_small)
 {
   Case it({6, 6});
   it.process(1'000);
-  it.to.came_to_the_end = 900;
-  it.around.window = 10;
+  it.to.window_limited = 900;
+  it.context.window = 10;
   assert_class(it, Bottleneck::source);
   cr_assert(contains(it.judged().advice, "log-iw-size()"));
   cr_assert(contains(it.judged().explanation, "10 messages"));
@@ -228,7 +275,7 @@ Test(verdict, one_key_among_many)
   it.process(1'000);
   it.wait(500);
   it.keys("hot", 0.6, 64);
-  it.around.distinct_keys_known = false;
+  it.context.distinct_keys_known = false;
   assert_class(it, Bottleneck::key);
 }
 
@@ -236,11 +283,11 @@ Test(verdict, one_message_that_takes_long)
 {
   Case it({10, 2, 2, 2});
   it.process(1'000);
-  it.around.waiting_since_stuck = 99;
+  it.context.pending_since_stuck = 99;
   it.keys("other", 0.02, 64);
   assert_class(it, Bottleneck::source);
-  it.around.stuck_ns = 8 * second;
-  it.around.stuck_key = "slow";
+  it.context.stuck_ns = 8 * second;
+  it.context.stuck_key = "slow";
   assert_class(it, Bottleneck::key);
   cr_assert_eq(it.judged().key, "slow");
   assert_near(it.judged().key_share, 0.5);
@@ -252,8 +299,45 @@ Test(verdict, one_message_that_takes_long_and_holds_nobody_up)
   Case it({10, 2, 2, 2});
   it.process(1'000);
   it.keys("other", 0.02, 64);
-  it.around.stuck_ns = 8 * second;
+  it.context.stuck_ns = 8 * second;
   assert_class(it, Bottleneck::source);
+}
+
+Test(verdict, a_source_that_is_stuck_on_one_message)
+{
+  Case it({2, 2});
+  it.process(1'000);
+  it.context.source_stuck_ns = 8 * second;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "source's thread"));
+  cr_assert(contains(it.judged().explanation, "one message for 8 seconds"));
+}
+
+Test(verdict, a_source_that_is_stuck_explains_the_messages_at_resequence)
+{
+  Case it({2, 2});
+  it.process(1'000);
+  it.to.window_limited = 900;
+  it.to.parked = 99;
+  assert_class(it, Bottleneck::order);
+  it.context.source_stuck_ns = 8 * second;
+  assert_class(it, Bottleneck::source);
+  cr_assert(contains(it.judged().explanation, "source's thread"));
+}
+
+Test(verdict, a_stuck_source_that_no_message_comes_from)
+{
+  Case it({0, 0});
+  it.context.source_stuck_ns = 8 * second;
+  cr_assert(contains(it.judged().explanation, "source's thread"));
+}
+
+Test(verdict, workers_that_are_busy_come_before_one_stuck_source)
+{
+  Case it({10, 10});
+  it.process(1'000);
+  it.context.source_stuck_ns = 8 * second;
+  assert_class(it, Bottleneck::worker);
 }
 
 Test(verdict, no_more_messages)
@@ -286,7 +370,7 @@ Test(verdict, messages_that_wait_for_their_turn)
 {
   Case it({10, 0, 0, 0});
   it.process(1'000);
-  it.to.came_to_the_end = 900;
+  it.to.window_limited = 900;
   it.to.in_flight = 1;
   assert_class(it, Bottleneck::source);
   it.to.parked = 99;
@@ -300,7 +384,7 @@ Test(verdict, messages_that_have_waited_for_their_turn_for_long)
   Case it({10, 0, 0, 0});
   it.to.in_flight = 1;
   it.to.parked = 99;
-  it.to.blocked_inside = true;
+  it.to.window_full_inside = true;
   assert_class(it, Bottleneck::order);
 }
 
@@ -317,20 +401,20 @@ Test(verdict, a_destination_that_is_slow)
 {
   Case it({1, 1});
   it.process(1'000);
-  it.to.came_to_the_end = 900;
-  it.to.looks_beyond = 7;
+  it.to.window_limited = 900;
+  it.to.seen_full_after = 7;
   assert_class(it, Bottleneck::destination);
 }
 
-Test(verdict, windows_that_are_used_up_now_inside_and_now_beyond)
+Test(verdict, windows_that_are_used_up_now_inside_and_now_after)
 {
   Case it({1, 1});
   it.process(1'000);
-  it.to.came_to_the_end = 600;
-  it.to.looks_beyond = 4;
-  it.to.looks_inside = 3;
+  it.to.window_limited = 600;
+  it.to.seen_full_after = 4;
+  it.to.seen_full_inside = 3;
   assert_class(it, Bottleneck::destination);
-  it.to.looks_inside = 5;
+  it.to.seen_full_inside = 5;
   assert_class(it, Bottleneck::source);
   cr_assert(contains(it.judged().advice, "log-iw-size()"));
 }
@@ -338,7 +422,7 @@ Test(verdict, windows_that_are_used_up_now_inside_and_now_beyond)
 Test(verdict, a_destination_that_takes_nothing)
 {
   Case it({0, 0});
-  it.from.blocked_beyond = it.to.blocked_beyond = true;
+  it.from.window_full_after = it.to.window_full_after = true;
   assert_class(it, Bottleneck::destination);
 }
 
@@ -346,9 +430,9 @@ Test(verdict, a_destination_that_was_slow_a_moment_ago)
 {
   Case it({4, 4});
   it.process(1'000);
-  it.to.came_to_the_end = 100;
-  it.to.looks_beyond = 1;
-  it.to.blocked_beyond = true;
+  it.to.window_limited = 100;
+  it.to.seen_full_after = 1;
+  it.to.window_full_after = true;
   assert_class(it, Bottleneck::source);
 }
 

@@ -3,7 +3,7 @@
 #define PARALLELIZE_CONFIG_GENERATOR_H_INCLUDED 1
 
 #include "cfg-args.h"
-#include "config/options.h"
+#include "pipes/options.h"
 #include "plugin.h"
 
 /* Plugin method: a CfgBlockGenerator that expands parallelize() or resequence(). */

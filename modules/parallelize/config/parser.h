@@ -3,7 +3,7 @@
 #define PARALLELIZE_CONFIG_PARSER_H_INCLUDED 1
 
 #include "cfg-parser.h"
-#include "config/options.h"
+#include "pipes/options.h"
 
 #define PARALLELIZE_MAX_MESSAGES 100000000
 

@@ -2,7 +2,7 @@
 #include "cfg-parser.h"
 #include "config/generator.h"
 #include "config/keyword.h"
-#include "config/options.h"
+#include "pipes/options.h"
 #include "config/parser.h"
 #include "host/thread-ids.h"
 #include "host/version.h"

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Tickets, and the messages that wait at a resequence() for theirs.
+//
+// A _ticket_ is the number of a message that has entered an engine with outlets.
+// It is _done_ when no copy of the message can come to an outlet any more:
+// forwarded to its end, and released by everybody that retained it.
 #pragma once
 
-#include "engine.h"
+#include "message.hpp"
+#include "node.hpp"
 #include "strand.hpp"
 
 #include <atomic>
@@ -16,26 +21,23 @@
 
 namespace parallelize {
 
-// What one thread has to tell a Sequencer, collected without a lock.  Its own
-// thread only.
+// News of one thread for a Sequencer, collected without a lock.  Its own thread only.
 class SequencerEvents
 {
 public:
   explicit SequencerEvents(SlabPool &slabs) : nodes_(slabs) {}
 
-  // `copy`, which carries its ticket, has come to an outlet; `time` if it is
-  // watched how long it waits there.
-  void arrived(unsigned outlet, const ParallelizeMessage &copy, std::uint64_t time = 0)
+  // `copy`, with its ticket, has come to an outlet.
+  void arrived(unsigned outlet, const Message &copy)
   {
     Node *node = nodes_.take();
-    node->parked_at = time;
     node->message = copy;
-    // While it is parked the place where it is parked tells the ticket.
+    // A parked copy has its ticket from the place where it is parked.
     node->message.ticket = outlet;
     arrivals_.push_back({node, copy.ticket});
   }
 
-  // From this thread no more copies with this ticket will come.
+  // No more copies with this ticket will come from this thread.
   void done(std::uint32_t ticket) { done_.push_back(ticket); }
 
   bool empty() const { return arrivals_.empty() && done_.empty(); }
@@ -54,62 +56,54 @@ private:
   std::vector<std::uint32_t> done_;
 };
 
-// Where the messages behind one resequence() leave.  Its strand holds those
-// whose turn has come.
+// Where messages leave the order of one resequence().  Its strand holds the
+// messages whose turn has come.
 struct Outlet
 {
   Strand strand;
 
-  // Under the sequencer's lock: what is about to be pushed to the strand
+  // Under the sequencer's lock: about to be pushed to the strand
   Node *newest = nullptr;
   Node *oldest = nullptr;
 };
 
-// Gives out tickets and parks what comes with them until all earlier tickets
-// are done.
+// Gives out tickets, and parks the copies that come with them until all earlier
+// tickets are done.
 //
 // Tickets are 32 bits that wrap around: only their distance from `head_`, the
-// oldest that is not done, counts.  What is parked stands in pages of tickets
-// from `head_` on.  A page whose tickets are all done without a message parked
-// is not kept, so that one slow message does not make what is dropped behind
-// it cost memory.
+// oldest ticket that is not done, counts.  Parked copies stand in pages of
+// tickets from `head_` on.  A page whose tickets are all done without a parked
+// copy is not kept, so that one slow message does not make messages that are
+// dropped after it cost memory.
 class Sequencer
 {
 public:
-  Sequencer(unsigned outlets, SlabPool &slabs)
-    : count_(outlets), outlets_(std::make_unique<Outlet[]>(outlets)), foreign_(slabs)
+  Sequencer(unsigned outlets, SlabPool &slabs) : outlets_(std::make_unique<Outlet[]>(outlets)), foreign_(slabs)
   {
+    for (unsigned i = 0; i < outlets; i++)
+      outlets_[i].strand.outlet = i;
   }
 
   // The first of `count` consecutive tickets.  Any thread.
   std::uint32_t issue(std::uint32_t count) { return issued_.fetch_add(count); }
 
-  // All tickets issued are done, and all that came with them is published.  Any
-  // thread.  In this order: what a ticket that is done has released is counted.
+  // True if all tickets are done and all their copies are published.  Any thread.
+  // In this order: a ticket that is done has its released copies counted.
   bool idle() const { return head_.load() == issued_.load() && released_.load() == 0; }
 
-  // Messages that wait for their turn, and those whose turn has come.  Any thread.
+  // Copies that wait for their turn, and copies whose turn has come.  Any thread.
   std::uint64_t parked() const { return parked_.load(std::memory_order_relaxed); }
   std::uint64_t released() const { return released_.load(std::memory_order_relaxed); }
 
-  // So many of the released are.  Any thread.
+  // `count` released copies are published.  Any thread.
   void published(unsigned count) { released_.fetch_sub(count); }
 
-  // The index of the outlet that a strand belongs to, or `none`.
-  static constexpr unsigned none = ~0u;
-  unsigned outlet_of(const Strand *strand) const
-  {
-    const auto offset = reinterpret_cast<std::uintptr_t>(strand) - reinterpret_cast<std::uintptr_t>(outlets_.get());
-    return offset < count_ * sizeof(Outlet) ? static_cast<unsigned>(offset / sizeof(Outlet)) : none;
-  }
-  Strand &strand(unsigned outlet) { return outlets_[outlet].strand; }
-
   // Each of the following returns the strands that have got messages and were
-  // idle, linked by Strand::next: they are taken on behalf of the caller, who
-  // must see to it that somebody runs them.
+  // idle: they are taken on behalf of the caller, who must see to it that a
+  // runner runs them.
 
-  // What a thread has collected; nothing is left in `events`.  Any thread.
-  Strand *take(SequencerEvents &events)
+  // The news of one thread; nothing is left in `events`.  Any thread.
+  StrandList take(SequencerEvents &events)
   {
     std::lock_guard lock(mutex_);
     park_all(events);
@@ -119,58 +113,32 @@ public:
     return advance();
   }
 
-  // One end of a ticket: it was forwarded, or who had held it has released it.
-  Strand *done(std::uint32_t ticket)
+  // One end of a ticket: a thread that had retained it releases it.
+  StrandList done(std::uint32_t ticket)
   {
     std::lock_guard lock(mutex_);
     end(ticket);
     return advance();
   }
 
-  // From here on the ticket has one more end.  Any thread, before its first.
-  void hold(std::uint32_t ticket)
-  {
-    std::lock_guard lock(mutex_);
-    entry_of(ticket).page->more_ends[ticket % page_tickets] = true;
-  }
-
-  // The same; and what has come so far on this thread comes before what will
-  // come on others.
-  void hold(std::uint32_t ticket, SequencerEvents &events)
+  // From here on the ticket has one more end.  The copies that have come so far
+  // on this thread come before those that will come on others.  The thread that
+  // forwards the message, before the ticket's first end.
+  void retain(std::uint32_t ticket, SequencerEvents &events)
   {
     std::lock_guard lock(mutex_);
     park_all(events);
     entry_of(ticket).page->more_ends[ticket % page_tickets] = true;
   }
 
-  // One message that has come to an outlet.  Any thread.
-  void arrived(unsigned outlet, const ParallelizeMessage &copy, std::uint64_t time = 0)
+  // One copy that has come to an outlet.  Any thread.
+  void arrived(unsigned outlet, const Message &copy)
   {
     std::lock_guard lock(mutex_);
     Node *node = foreign_.take();
-    node->parked_at = time;
     node->message = copy;
     node->message.ticket = outlet;
     park(*node, copy.ticket);
-  }
-
-  // Whether a message may leave an outlet at once: it is its turn, and `holder`
-  // runs the outlet, or does so from now on (`taken`).  By the thread that
-  // forwards the message.
-  bool may_pass(unsigned outlet, std::uint32_t ticket, const void *holder, bool &taken)
-  {
-    taken = false;
-    // Nobody else moves the head on from this thread's own ticket.
-    if (ticket != head_.load(std::memory_order_acquire))
-      return false;
-    std::lock_guard lock(mutex_);
-    if (anything_parked_at_head())
-      return false;
-    Strand &strand = outlets_[outlet].strand;
-    if (strand.is_held_by(holder))
-      return strand.quiet();
-    taken = strand.take_if_idle(holder);
-    return taken;
   }
 
 private:
@@ -182,7 +150,7 @@ private:
   {
     Node *parked[page_tickets] = {};    // copies with one ticket, linked, the first to come in front
     bool done[page_tickets] = {};
-    bool more_ends[page_tickets] = {};  // it is held, and has not come to one of its two ends
+    bool more_ends[page_tickets] = {};  // the ticket is retained, and has not come to one of its two ends
     unsigned done_count = 0;
     bool anything_parked = false;       // ever
   };
@@ -193,7 +161,7 @@ private:
     bool over = false;                  // all of its tickets are done, nothing is parked
   };
 
-  // All below: the lock is held.
+  // All below: [locked]
 
   Entry &entry_of(std::uint32_t ticket)
   {
@@ -241,13 +209,7 @@ private:
       }
   }
 
-  bool anything_parked_at_head() const
-  {
-    const Page *page = pages_.empty() ? nullptr : pages_.front().page.get();
-    return page && page->parked[head_.load(std::memory_order_relaxed) % page_tickets];
-  }
-
-  Strand *advance()
+  StrandList advance()
   {
     const std::uint32_t before = head_.load(std::memory_order_relaxed);
     std::uint32_t head = before;
@@ -277,7 +239,7 @@ private:
     return push_ready();
   }
 
-  // The copies with one ticket go to their outlets.  How many they are.
+  // The copies with one ticket go to their outlets.  Returns their number.
   unsigned unpark(Node *copies)
   {
     unsigned count = 0;
@@ -297,32 +259,28 @@ private:
     return count;
   }
 
-  Strand *push_ready()
+  StrandList push_ready()
   {
-    Strand *taken = nullptr;
+    StrandList taken;
     for (Outlet *outlet : ready_)
       {
         if (outlet->strand.push(outlet->newest, outlet->oldest))
-          {
-            outlet->strand.next = taken;
-            taken = &outlet->strand;
-          }
+          taken.push(&outlet->strand);
         outlet->newest = outlet->oldest = nullptr;
       }
     ready_.clear();
     return taken;
   }
 
-  const unsigned count_;
   const std::unique_ptr<Outlet[]> outlets_;
   alignas(64) std::atomic<std::uint32_t> issued_{first_ticket};
 
-  alignas(64) std::mutex mutex_;            // guards what follows
-  std::atomic<std::uint32_t> head_{first_ticket};   // the oldest ticket that is not done; read by anybody
-  std::atomic<std::uint64_t> parked_{0};    // read by anybody
-  std::deque<Entry> pages_;                 // the first holds `head_`
-  std::vector<Outlet *> ready_;             // scratch of advance()
-  NodeSource foreign_;                      // nodes for threads without SequencerEvents
+  alignas(64) std::mutex mutex_;                    // guards the following
+  std::atomic<std::uint32_t> head_{first_ticket};   // the oldest ticket that is not done; any thread reads it
+  std::atomic<std::uint64_t> parked_{0};            // any thread reads it
+  std::deque<Entry> pages_;                         // the first holds `head_`
+  std::vector<Outlet *> ready_;                     // scratch of advance()
+  NodeSource foreign_;                              // nodes for threads without SequencerEvents
 
   alignas(64) std::atomic<std::uint64_t> released_{0};
 };

@@ -1,189 +1,31 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A strand and the nodes that its messages wait in.
+// Messages that one thread at a time runs, in order.
 #pragma once
 
-#include "engine.h"
-#include "running-message.hpp"
+#include "node.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <mutex>
-#include <new>
 
 namespace parallelize {
 
-// A cache line: a thread that fills one node does not disturb the one that
-// reads its neighbour.
-struct alignas(64) Node
-{
-  Node *next;
-  ParallelizeMessage message;
-  union
-  {
-    std::uint64_t parked_at;    // of an outlet's: since when, if that is watched; else 0
-    std::uint64_t key_hash;     // of a key's: of all of it
-  };
-  KeyHead key;                  // of a key's
-};
-static_assert(sizeof(Node) == 64);
-
-// A page of nodes.  One producer fills it from the front; any runner gives
-// nodes back.  The slab is free again when all that were handed out are back.
-struct alignas(4096) Slab
-{
-  static constexpr unsigned capacity = (4096 - 64) / sizeof(Node);
-
-  Slab *next_free = nullptr;
-  // Nodes not yet given back.  Starts at `capacity`, so that a slab which is
-  // still being filled cannot reach zero.
-  std::atomic<unsigned> outstanding{capacity};
-  Node nodes[capacity];
-
-  static Slab *of(Node *node)
-  {
-    return reinterpret_cast<Slab *>(reinterpret_cast<std::uintptr_t>(node) & ~std::uintptr_t{sizeof(Slab) - 1});
-  }
-};
-static_assert(sizeof(Slab) == 4096);
-
-// Free slabs.  Any thread; locked once per `Slab::capacity` messages.
-class SlabPool
-{
-public:
-  SlabPool() = default;
-  SlabPool(const SlabPool &) = delete;
-  SlabPool &operator=(const SlabPool &) = delete;
-
-  ~SlabPool()
-  {
-    while (Slab *slab = free_)
-      {
-        free_ = slab->next_free;
-        delete slab;
-      }
-  }
-
-  Slab *take()
-  {
-    {
-      std::lock_guard lock(mutex_);
-      if (Slab *slab = free_)
-        {
-          free_ = slab->next_free;
-          free_count_--;
-          slab->outstanding.store(Slab::capacity, std::memory_order_relaxed);
-          return slab;
-        }
-    }
-    return new Slab;
-  }
-
-  // `count` nodes of `slab` will not be used again.  acq_rel: the last one to
-  // give back must see that all others have finished reading their nodes.
-  void give_back(Slab *slab, unsigned count)
-  {
-    if (slab->outstanding.fetch_sub(count, std::memory_order_acq_rel) != count)
-      return;
-    std::unique_lock lock(mutex_);
-    if (free_count_ >= max_free)
-      {
-        lock.unlock();
-        delete slab;
-        return;
-      }
-    slab->next_free = free_;
-    free_ = slab;
-    free_count_++;
-  }
-
-private:
-  static constexpr unsigned max_free = 256;   // one MiB: what a burst needed goes back to the allocator
-
-  std::mutex mutex_;
-  Slab *free_ = nullptr;
-  unsigned free_count_ = 0;
-};
-
-// Hands out the nodes of one slab after the other.  One thread at a time.
-class NodeSource
-{
-public:
-  explicit NodeSource(SlabPool &pool) : pool_(pool) {}
-  NodeSource(const NodeSource &) = delete;
-  ~NodeSource()
-  {
-    if (slab_)
-      pool_.give_back(slab_, Slab::capacity - used_);
-  }
-
-  Node *take()
-  {
-    if (!slab_)
-      {
-        slab_ = pool_.take();
-        used_ = 0;
-      }
-    Node *node = &slab_->nodes[used_++];
-    if (used_ == Slab::capacity)
-      slab_ = nullptr;
-    return node;
-  }
-
-private:
-  SlabPool &pool_;
-  Slab *slab_ = nullptr;
-  unsigned used_ = 0;
-};
-
-// Collects the nodes that a runner is done with: neighbours usually share a
-// slab, so that its counter is touched once a run and not once a message.
-class NodeSink
-{
-public:
-  explicit NodeSink(SlabPool &pool) : pool_(pool) {}
-  NodeSink(const NodeSink &) = delete;
-  ~NodeSink() { flush(); }
-
-  void give_back(Node *node)
-  {
-    Slab *slab = Slab::of(node);
-    if (slab != slab_)
-      {
-        flush();
-        slab_ = slab;
-      }
-    count_++;
-  }
-
-  void flush()
-  {
-    if (count_)
-      pool_.give_back(slab_, count_);
-    slab_ = nullptr;
-    count_ = 0;
-  }
-
-private:
-  SlabPool &pool_;
-  Slab *slab_ = nullptr;
-  unsigned count_ = 0;
-};
-
-// A FIFO that at most one thread runs at a time.
+// A FIFO that at most one runner runs at a time.  Each key has one, shared with
+// the keys that hash to it; each outlet has one.
 //
-// All of its state is one word: idle; taken (scheduled or being run) with
-// nothing new; or taken with the newest of the messages that came since, each
+// All of its state is one word: idle; taken (scheduled, or a runner has it) with
+// nothing new; or taken, with the newest of the messages that came since, each
 // linked to the one before it.
 class alignas(64) Strand
 {
 public:
-  // Any thread.  True: the strand was idle and is now taken on behalf of the
-  // caller, who must see to it that somebody runs it.
+  static constexpr unsigned no_outlet = ~0u;
+
+  // Any thread.  True if the strand was idle: it is now taken on behalf of the
+  // caller, who must see to it that a runner runs it.
   //
-  // Release publishes the node.  Acquire, for the case of an idle strand, makes
-  // what the last runner did happen before what the next one will do.
+  // Release publishes the node.  Acquire, if the strand was idle: what the last
+  // runner did happens before what the next one will do.
   bool push(Node *node) { return push(node, node); }
 
   // Several at once: each is linked to the one that comes before it.
@@ -197,49 +39,33 @@ public:
     return old == idle;
   }
 
-  // Any thread.  True: the strand was idle and is now taken by `holder`, who
-  // runs messages that never wait in it.
-  bool take_if_idle(const void *holder)
-  {
-    std::uintptr_t expected = idle;
-    if (!state_.compare_exchange_strong(expected, taken, std::memory_order_acq_rel, std::memory_order_relaxed))
-      return false;
-    holder_.store(holder, std::memory_order_relaxed);
-    return true;
-  }
+  // Any thread.  True if no message is queued, running or unpublished here; other
+  // threads may change that at once.
+  //
+  // Acquire pairs with release(): whoever finds the strand idle comes after
+  // everything that its last runner has published.
+  bool looks_idle() const { return state_.load(std::memory_order_acquire) == idle; }
 
-  // Any thread; may have changed on return.
-  bool looks_idle() const { return state_.load(std::memory_order_relaxed) == idle; }
+  // The rest is for the one thread that has the strand.
 
-  // Any thread, about itself: nobody else sets it to the caller.
-  bool is_held_by(const void *holder) const { return holder_.load(std::memory_order_relaxed) == holder; }
-
-  // The rest is for the one thread that runs the strand.
-
-  void set_holder(const void *holder) { holder_.store(holder, std::memory_order_relaxed); }
-  void forget_holder() { holder_.store(nullptr, std::memory_order_relaxed); }
-
-  // Nothing has been pushed since the strand was taken.
-  bool quiet() const { return !rest_ && state_.load(std::memory_order_relaxed) == taken; }
-
-  // The oldest message, or nullptr when there is none right now.
+  // The oldest message, or nullptr if there is none right now.
   Node *pop()
   {
-    if (!rest_)
+    if (!oldest_)
       gather();
-    Node *node = rest_;
+    Node *node = oldest_;
     if (node)
       {
-        rest_ = node->next;
+        oldest_ = node->next;
         backlog_--;
       }
     return node;
   }
 
-  // The message that will be popped next, as far as it is known without popping.
-  const Node *next_known() const { return rest_; }
+  // The message that pop() will return next, if that is known without popping.
+  const Node *next_known() const { return oldest_; }
 
-  // Append what is new, which comes newest first, to rest_, which is oldest first.
+  // Append the new messages, which come newest first, to those from `oldest_` on.
   void gather()
   {
     if (state_.load(std::memory_order_relaxed) == taken)
@@ -255,39 +81,65 @@ public:
         newest = older;
         backlog_++;
       }
-    (rest_ ? last_->next : rest_) = oldest;
+    (oldest_ ? last_->next : oldest_) = oldest;
     last_ = last;
   }
 
-  // Messages that wait, as of the last gather().
+  // Pending messages, as of the last gather().
   std::size_t backlog() const { return backlog_; }
 
-  // Give the strand up.  False: messages wait, the caller still holds it.
+  // Give the strand up.  False if messages are pending: the caller still has it.
   bool release()
   {
     std::uintptr_t expected = taken;
-    return !rest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
-                                                    std::memory_order_relaxed);
+    return !oldest_ && state_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
+                                                      std::memory_order_relaxed);
   }
 
-  // Some message that waits, for one who holds a strand that nobody runs.
+  // Some pending message of a strand that no runner has.
   const Node *peek() const
   {
     const std::uintptr_t state = state_.load(std::memory_order_acquire);
-    return rest_ ? rest_ : state > taken ? reinterpret_cast<const Node *>(state) : nullptr;
+    return oldest_ ? oldest_ : state > taken ? reinterpret_cast<const Node *>(state) : nullptr;
   }
 
-  Strand *next = nullptr;   // the runner's list of strands that wait for a publish
+  Strand *next = nullptr;       // in a list of strands that its runner has
+  unsigned outlet = no_outlet;  // which one; set once
 
 private:
   static constexpr std::uintptr_t idle = 0;
   static constexpr std::uintptr_t taken = 1;
 
   std::atomic<std::uintptr_t> state_{idle};
-  std::atomic<const void *> holder_{nullptr};
-  Node *rest_ = nullptr;    // taken out of state_, oldest first
-  Node *last_ = nullptr;    // of rest_, unless that is empty
-  std::size_t backlog_ = 0; // length of rest_
+  Node *oldest_ = nullptr;  // taken out of state_, oldest first
+  Node *last_ = nullptr;    // of those, unless there is none
+  std::size_t backlog_ = 0; // how many they are
+};
+
+// A list of strands that one runner has, linked by Strand::next.  Its thread only.
+class StrandList
+{
+public:
+  bool empty() const { return !first_; }
+  Strand *first() const { return first_; }
+
+  void push(Strand *strand)
+  {
+    strand->next = first_;
+    first_ = strand;
+  }
+
+  // nullptr if there is none.
+  Strand *pop()
+  {
+    Strand *strand = first_;
+    if (strand)
+      first_ = strand->next;
+    return strand;
+  }
+
+private:
+  Strand *first_ = nullptr;
 };
 
 }

@@ -2,7 +2,7 @@
 #ifndef PARALLELIZE_PIPES_PARALLELIZE_PIPE_H_INCLUDED
 #define PARALLELIZE_PIPES_PARALLELIZE_PIPE_H_INCLUDED 1
 
-#include "config/options.h"
+#include "pipes/options.h"
 #include "logpipe.h"
 
 G_BEGIN_DECLS

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config/options.h"
+#include "pipes/options.h"
 #include "template/templates.h"
 
 #include <sched.h>
@@ -7,7 +7,7 @@
 
 #define DEFAULT_BATCH_SIZE 128
 #define DEFAULT_LOG_FETCH_LIMIT 1000
-#define DEFAULT_PREFETCH 2048
+#define DEFAULT_PREFETCH 1536
 #define DEFAULT_PREFETCH_PER_WORKER 128
 
 ParallelizeOptions *

@@ -2,8 +2,8 @@
 /*
  * The options of parallelize() as they stand in the configuration.
  */
-#ifndef PARALLELIZE_CONFIG_OPTIONS_H_INCLUDED
-#define PARALLELIZE_CONFIG_OPTIONS_H_INCLUDED 1
+#ifndef PARALLELIZE_PIPES_OPTIONS_H_INCLUDED
+#define PARALLELIZE_PIPES_OPTIONS_H_INCLUDED 1
 
 #include "syslog-ng.h"
 

@@ -2,6 +2,7 @@
 // Tasks, and the ring that they wait in.
 #pragma once
 
+#include "message.hpp"
 #include "strand.hpp"
 
 #include <algorithm>
@@ -14,11 +15,11 @@ namespace parallelize {
 // message that needs no order.
 struct Task
 {
-  Strand *strand;               // nullptr: `message`
-  ParallelizeMessage message;
+  Strand *strand = nullptr;     // nullptr: `message`
+  Message message = {};
 };
 
-// A growing ring of tasks.  Not locked: whoever owns it says which lock guards it.
+// A growing ring of tasks.  Not locked: its owner says which lock guards it.
 class TaskRing
 {
 public:
@@ -43,6 +44,7 @@ public:
     at(0) = task;
   }
 
+  // After the oldest task.
   void push_second(const Task &task)
   {
     if (empty())

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One of the engine's workers.
+#pragma once
+
+#include "core.hpp"
+#include "runner.hpp"
+
+namespace parallelize {
+
+// What a worker's thread does after a turn.
+enum class Turn
+{
+  again,                // call again after the thread's other work
+  sleeping,             // nothing to do: call again after wake()
+  ended,                // stopped, and nothing can come any more: do not call again
+};
+
+// Its own thread only, except for `runner.counters`.
+class alignas(64) Worker
+{
+public:
+  Worker(unsigned index, Core &core) : runner(OnThread::worker, core), core_(core), index_(index) {}
+
+  // Run tasks for a slice, or up to the quantum, or until there is nothing to do.
+  Turn turn();
+
+  Runner runner;
+
+private:
+  bool is_at_end() const;
+
+  Core &core_;
+  const unsigned index_;
+};
+
+}
