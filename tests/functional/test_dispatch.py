@@ -142,7 +142,7 @@ log {
 """
 
 
-@pytest.mark.parametrize("microseconds, others", [(2, 4), (20, 12)])
+@pytest.mark.parametrize("microseconds, others", [(6, 4), (20, 12)])
 def test_slow_message_among_quick_ones_holds_no_other_key_up(syslog_ng, stream, microseconds, others):
     """A few quick messages are worth one worker; when the first of them turns out to be slow, others come for the rest,
     though nothing else comes."""

@@ -146,8 +146,8 @@ def test_keys_that_are_shown(syslog_ng, stuck_on_nasty_keys):
 
 # Which keys share a strand
 
-KEYS = 4000
-MANY_ON_ONE_STRAND = 60          # of 256 strands: sixteen are to be expected
+KEYS = 24000
+MANY_ON_ONE_STRAND = 60          # of 2048 strands: a dozen is to be expected
 STRANDS_PATH = HEAVY + """
 rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold") condition("$MSG" eq "held")); };
 """ + "".join(

@@ -14,11 +14,12 @@ PATH = """
 source s_tcp {
     network(ip("127.0.0.1") port(`port`) flags(syslog-protocol) log-fetch-limit(1000) log-iw-size(10000) max-connections(10));
 };
-rewrite r_slow { set("$(test-work %d)" value(".test.work")); };
+rewrite r_slow { set("$(test-work %(microseconds)d)" value(".test.work")); };
+rewrite r_computes { set("$(test-burn %(microseconds)d)thread begin $(test-now)" value(".test.work")); };
 rewrite r_believed { set("${C_UNIXTIME}" value(".test.believed")); };
 log {
     source(s_tcp);
-    %s;
+    %(path)s;
     destination { file("`dir`/out" template("${.test.believed} ${.test.work}\\n")); };
     flags(flow-control);
 };
@@ -27,7 +28,7 @@ log {
 
 def times(daemon, stream, path, messages):
     """Sends all messages at once; returns [(what was believed, what the clock said)] in seconds, in the order of the clock."""
-    daemon.start(PATH % (1000 * MILLISECONDS, path))
+    daemon.start(PATH % {"microseconds": 1000 * MILLISECONDS, "path": path})
     send_tcp(daemon.port, stream.take([1] * messages))
     fields = [line.split() for line in daemon.wait_for_lines(messages)]
     return sorted(((int(believed), int(end) / 1e9) for believed, _, _, end in fields), key=lambda pair: pair[1])
@@ -50,8 +51,8 @@ def test_now_goes_on_on_a_worker(syslog_ng, stream):
 
 
 def test_now_goes_on_on_a_source_that_helps(syslog_ng, stream):
-    """With next to no prefetch its thread works on messages, in the middle of reading."""
-    pairs = times(syslog_ng, stream, "rewrite(r_believed); parallelize(workers(1) prefetch(1)); rewrite(r_slow)", 200)
+    """With next to no prefetch its thread works on messages, in the middle of reading; not on messages that block."""
+    pairs = times(syslog_ng, stream, "rewrite(r_believed); parallelize(workers(1) prefetch(1)); rewrite(r_computes)", 200)
     assert syslog_ng.element()["counters"]["inline"]["crowded"] > 0
     # between reading and the end of the work some others may come first
     assert lag(pairs) < ROUNDING_SECONDS + duration(pairs) / 4

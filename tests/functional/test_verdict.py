@@ -301,7 +301,7 @@ def test_stuck_worker_behind_resequence(syslog_ng, stream):
     with held.held(), connect(syslog_ng.port) as connection:
         connection.sendall(stream.take([1] + [2] * 30))
         (line,) = syslog_ng.wait_for_log(STUCK)
-        assert "stuck on one message behind resequence(); " in line
+        assert "stuck on one message after resequence(); " in line
         assert "key='unknown'" in line
         assert "resequence()" in wait_for_verdict(syslog_ng, "order-bound")["explanation"]
         held.release()
