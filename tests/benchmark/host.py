@@ -143,6 +143,12 @@ class Daemon:
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE).group(1))
 
+    def voluntary_switches(self):
+        """How often the threads that are alive now have waited for something."""
+        statuses = (task / "status" for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir())
+        return sum(int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status.read_text(), re.MULTILINE).group(1))
+                   for status in statuses)
+
     def threads(self):
         """{thread id: (name, CPU seconds)} of the threads alive now."""
         found = {}

@@ -58,6 +58,8 @@ CONNECTIONS_KEYS = ("round-robin", str(CONNECTIONS_SHARED_KEYS), "distinct")
 
 WIDTH_USUAL_WORKERS = 2
 
+THREADED_SHARE = 5          # a Python source takes so much longer for a message
+
 # What --paths knows.
 PATH_NAMES = (*PATHS, RANDOM_PATH, "blocking", "rare", "jump", "late", "neighbour", "connections")
 
@@ -212,6 +214,15 @@ class WidthRow(Row):
         return f"width/{super().name}"
 
 
+@dataclasses.dataclass(frozen=True)
+class ThreadedRow(Row):
+    """From a source that has a thread of its own and closes its batch after each message."""
+
+    @property
+    def name(self):
+        return f"threaded/{super().name}"
+
+
 ALL_ROWS = [Row(*combination) for combination in (
     (path, distribution, workers)
     for path in PATHS for distribution in (*DISTRIBUTIONS, ONE_KEY) for workers in WORKERS)]
@@ -234,6 +245,7 @@ CONNECTIONS_ROWS = [ConnectionsRow(connections, keys)
                     for connections in (1, 2, 4, 8) for keys in CONNECTIONS_KEYS]
 WIDTH_ROWS = [WidthRow(path, distribution, 8, fetch_limit)
               for path in PATHS for distribution in DISTRIBUTIONS for fetch_limit in (None, 1000)]
+THREADED_ROWS = [ThreadedRow(path, distribution, 2) for path in PATHS for distribution in DISTRIBUTIONS]
 
 DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-1000",
            "medium/round-robin/2", "medium/uniform/[124]",
@@ -242,18 +254,18 @@ DEFAULT = ("light/round-robin/[124]", "light/uniform/2", "light/[ru]*/2/fetch-10
            "heavy/*/2/fetch-*", "ceiling/heavy", "latency/*",
            "resequence/heavy/*/2", "resequence/random/round-robin/2", "blocking/*",
            "rare/500x50ms/*", "jump/*/10", "late/round-robin/2", "neighbour/10*", "connections/[18]/[r5]*",
-           "width/heavy/[ru]*/8")
+           "width/heavy/[ru]*/8", "threaded/light/uniform/2", "threaded/[hv]*/[ru]*/2")
 QUICK = ("light/round-robin/2", "light/uniform/2", *(f"heavy/{distribution}/2" for distribution in DISTRIBUTIONS),
          "ceiling/heavy", "latency/heavy/uniform/2", "resequence/heavy/uniform/2", "blocking/*",
          "rare/500x50ms/uniform/10", "jump/uniform/10", "late/round-robin/2", "neighbour/10", "connections/4/50",
-         "width/heavy/uniform/8")
+         "width/heavy/uniform/8", "threaded/heavy/uniform/2")
 
 
 def select(patterns, path_names):
     """The rows whose name matches one of the patterns and whose path is one of path_names."""
     rows = [*ALL_ROWS, *FETCH_ROWS, *CEILING_ROWS, *LATENCY_ROWS, *RESEQUENCE_ROWS, *BLOCKING_ROWS,
             *RARE_ROWS, *JUMP_ROWS, *LATE_ROWS, *NEIGHBOUR_ROWS,
-            *CONNECTIONS_ROWS, *WIDTH_ROWS]
+            *CONNECTIONS_ROWS, *WIDTH_ROWS, *THREADED_ROWS]
     return [row for row in rows if row.path in path_names
             and any(fnmatch.fnmatchcase(row.name, pattern) for pattern in patterns)]
 
@@ -312,6 +324,8 @@ TARGETS = (
     Target("neighbour/*", "on_p90", 5, False, "p90 of the neighbour in milliseconds"),
     Target("connections/*", "on_speedup", 0.98, True, "speed against off"),
     Target("width/*", "of_usual", 0.97, True, "speed against two workers"),
+    Target("threaded/light/*", "on_speedup", 1.0, True, "speed against off"),
+    *(Target(f"threaded/{path}/*", "on_of_limit", 0.9, True, "share of the limit") for path in ("heavy", "very-heavy")),
     Target("blocking/10", "of_builtin", 4.5, True, "speed against the built-in"),
     Target("latency/*", "p99_of_builtin", 1.0, False, "p99 latency against the built-in's"),
     *(Target(rows, "memory_of_builtin", 1.0, False, "peak memory against the built-in's")

@@ -100,7 +100,8 @@ class Bench:
         bench._with_module = False
         return bench
 
-    def _input_of(self, traffic):
+    def input_of(self, traffic):
+        """The path of a file with these messages."""
         if traffic not in self._inputs:
             path = self._folder / f"in-{len(self._inputs)}"
             traffic.write(path)
@@ -120,7 +121,7 @@ class Bench:
         output, followed = self.fresh("out"), self.fresh("followed")
         config = paths.config(paths.file_source(followed, WINDOW, fetch_limit),
                               paths.file_destination(output), WINDOW, element, filters, work)
-        source = self._input_of(traffic)
+        source = self.input_of(traffic)
         with self.daemon(config) as daemon:
             daemon.wait_for(lambda: "syslog-ng starting up" in daemon.log(), START_SECONDS, "a start")
             meter = Meter(daemon)
@@ -135,7 +136,7 @@ class Bench:
         window = 2 * traffic.messages
         config = paths.config(paths.unix_source(path, window), paths.file_destination(output),
                               window, element, work=work)
-        data = self._input_of(traffic).read_bytes()
+        data = self.input_of(traffic).read_bytes()
         with self.daemon(config) as daemon, connect_unix(daemon, path) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
             meter = Meter(daemon)

@@ -41,7 +41,7 @@ def test_quick_rows():
     assert {"heavy/round-robin/2", "heavy/uniform/2", "heavy/zipf/2", "heavy/half/2"} < {*names(plan.QUICK)}
 
 
-@pytest.mark.parametrize("kind", ["rare", "jump", "late", "neighbour", "connections", "width"])
+@pytest.mark.parametrize("kind", ["rare", "jump", "late", "neighbour", "connections", "width", "threaded"])
 def test_kind_of_row(kind):
     assert names([f"{kind}/*"])
     for rows in (plan.QUICK, plan.DEFAULT):

@@ -19,6 +19,7 @@ PRODUCER_CLASS = "modules/parallelize/engine/producer.hpp"
 RUNNER = "modules/parallelize/engine/runner.cpp"
 STEP = "modules/parallelize/engine/runner.hpp"
 SCHEDULER = "modules/parallelize/engine/scheduler.cpp"
+SCHEDULER_TAKE = "modules/parallelize/engine/scheduler-take.cpp"
 PARK = "modules/parallelize/engine/scheduler.hpp"
 SEQUENCER = "modules/parallelize/engine/sequencer.hpp"
 SLOWNESS = "modules/parallelize/engine/slowness.hpp"
@@ -121,6 +122,20 @@ MUTANTS = [
     Mutant("wake nobody at a hand-over", SCHEDULER,
            "  section.wake(std::min(run_queue_.size(), workers_worth_waking(messages)));\n",
            "  (void) messages;\n", UNIT),
+    Mutant("single messages wake nobody while a worker naps", SCHEDULER,
+           "  else if (run_queue_.size() / cost_.per_wake_up() > waking_)\n    section.wake(1);\n", "", UNIT),
+    Mutant("each single message wakes a worker", SCHEDULER,
+           "run_queue_.size() / cost_.per_wake_up() > waking_", "true", UNIT),
+    Mutant("single messages wake nobody", SCHEDULER, "  if (napper_ == no_worker)\n", "  if (false)\n", UNIT),
+    Mutant("workers that are under way do not count", SCHEDULER, "      scheduler_.waking_++;\n", "", UNIT),
+    Mutant("forget that the napper was woken", SCHEDULER,
+           "      if (idle.back() == scheduler_.napper_)\n        scheduler_.napper_ = no_worker;\n", "", UNIT),
+    Mutant("forget that the napper got up by itself", SCHEDULER,
+           "  if (napper_ == worker)\n    napper_ = no_worker;\n", "", UNIT),
+    Mutant("a napper stays among the sleepers", SCHEDULER, "  idle_.erase(found);\n", "", UNIT),
+    Mutant("nap for ever", SCHEDULER, "singles < singles_worth_a_nap || ", "", UNIT),
+    Mutant("a worker sleeps instead of napping", THREADS, "      self->nap();\n", "",
+           ("functional test_threaded_source.py",)),
     Mutant("fall asleep without looking", PARK,
            "if (!outlets_.empty() || !run_queue_.empty() || local_queues_in_use_.load(std::memory_order_relaxed) > 0)",
            "if (false)", UNIT),
@@ -148,7 +163,7 @@ MUTANTS = [
            "run_queue_.push_second(task);", "run_queue_.push_back(task);", UNIT),
     Mutant("a hot strand always goes first", SCHEDULER,
            "run_queue_.push_second(task);", "run_queue_.push_front(task);", UNIT),
-    Mutant("forget that other strands had a turn", SCHEDULER, "  others_had_a_turn_ |= !hot;\n", "", UNIT),
+    Mutant("forget that other strands had a turn", SCHEDULER_TAKE, "  others_had_a_turn_ |= !hot;\n", "", UNIT),
     Mutant("put a task first rather than second", TASK_RING, """\
     push_front(task);
     push_front(first);
@@ -156,45 +171,45 @@ MUTANTS = [
     push_front(first);
     push_front(task);
 """, UNIT),
-    Mutant("take other strands together with a hot one", SCHEDULER,
+    Mutant("take other strands together with a hot one", SCHEDULER_TAKE,
            "if (share > 1 && !hot && !is_hot(run_queue_.front()))", "if (share > 1)", UNIT),
-    Mutant("wake nobody for the rest of the run queue", SCHEDULER,
+    Mutant("wake nobody for the rest of the run queue", SCHEDULER_TAKE,
            "  if (run_queue_.size() >= cost_.per_wake_up())\n", "  if (false)\n", UNIT),
-    Mutant("wake nobody for the rest of a local queue", SCHEDULER,
+    Mutant("wake nobody for the rest of a local queue", SCHEDULER_TAKE,
            "  if (anybody_sleeps() && local.size.load(std::memory_order_relaxed) >= cost_.per_wake_up())\n",
            "  if (false)\n", UNIT),
-    Mutant("a thief keeps a task in its pocket", SCHEDULER,
+    Mutant("a thief keeps a task in its pocket", SCHEDULER_TAKE,
            "take_over(locals_[thief], batch, batch.size());",
            "take_over(locals_[thief], batch, batch.size() / 2);", UNIT),
-    Mutant("take one task too few off the run queue", SCHEDULER, """\
+    Mutant("take one task too few off the run queue", SCHEDULER_TAKE, """\
   task = run_queue_.pop_front();
   const bool hot""", """\
   task = run_queue_.front();
   const bool hot""", UNIT),
-    Mutant("a thief leaves the last task", SCHEDULER,
+    Mutant("a thief leaves the last task", SCHEDULER_TAKE,
            "victim.tasks.move_front((victim.tasks.size() + 1) / 2, batch);",
            "victim.tasks.move_front(victim.tasks.size() / 2, batch);", UNIT),
-    Mutant("a worker takes a task more than its share", SCHEDULER,
+    Mutant("a worker takes a task more than its share", SCHEDULER_TAKE,
            "std::min(share, max_share) - 1);", "std::min(share, max_share));", UNIT),
-    Mutant("leave a strand that runs to thieves", SCHEDULER, "  task = local.tasks.pop_front();\n", """\
+    Mutant("leave a strand that runs to thieves", SCHEDULER_TAKE, "  task = local.tasks.pop_front();\n", """\
   task = local.tasks.front();
   if (local.tasks.size() > 1 || !task.strand)
     local.tasks.pop_front();
 """, UNIT),
-    Mutant("a thief of one task counts its local queue for ever", SCHEDULER, """\
+    Mutant("a thief of one task counts its local queue for ever", SCHEDULER_TAKE, """\
       if (batch.empty())
         local_queues_in_use_.fetch_sub(1, std::memory_order_relaxed);
       else
 """, "      if (!batch.empty())\n", UNIT),
-    Mutant("a thief counts its victim's empty queue for ever", SCHEDULER, """\
+    Mutant("a thief counts its victim's empty queue for ever", SCHEDULER_TAKE, """\
         if (victim.tasks.empty())
           local_queues_in_use_.fetch_sub(1, std::memory_order_relaxed);
 """, "", UNIT),
-    Mutant("a thief does not count its own queue", SCHEDULER, """\
+    Mutant("a thief does not count its own queue", SCHEDULER_TAKE, """\
         // Before the victim's queue becomes empty: try_park() must not find both unused.
         local_queues_in_use_.fetch_add(1, std::memory_order_relaxed);
 """, "", UNIT),
-    Mutant("a worker does not count its own queue", SCHEDULER, """\
+    Mutant("a worker does not count its own queue", SCHEDULER_TAKE, """\
       local_queues_in_use_.fetch_add(1, std::memory_order_relaxed);
       take_over(""", "      take_over(", UNIT),
     # Not here: that a thief counts its own queue before its victim's becomes empty.  Another worker would have to look
@@ -410,7 +425,7 @@ MUTANTS = [
   publish();
   runner.expect_cheap(false);
 """, "  runner.expect_cheap(false);\n", UNIT),
-    Mutant("assist only with the run queue", SCHEDULER,
+    Mutant("assist only with the run queue", SCHEDULER_TAKE,
            "    if (take_local(locals_[i], task))\n", "    if (false && take_local(locals_[i], task))\n", UNIT),
     # Not here: that open() asks for workers only after it has counted the producer.  It takes threads that are stopped
     # between two steps where they call nothing of ours: only the model shows it.
@@ -435,7 +450,7 @@ std::memory_order_relaxed, std::memory_order_relaxed));
            "core_.in_flight.load(std::memory_order_relaxed) == 0", TSAN),
     Mutant("give nodes back without acquire and release", NODE,
            "fetch_sub(count, std::memory_order_acq_rel)", "fetch_sub(count, std::memory_order_relaxed)", TSAN),
-    Mutant("a local queue without its lock", SCHEDULER, """\
+    Mutant("a local queue without its lock", SCHEDULER_TAKE, """\
     return false;
   std::lock_guard lock(local.mutex);
 """, "    return false;\n", TSAN),
@@ -514,9 +529,9 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
     Mutant("go on after an outlet without publishing", STEP,
            "    if (!outlet && !slice_over_)\n", "    if (!slice_over_)\n", RESEQUENCED),
     Mutant("tell of inline messages only when they are published", RUNNER, """\
-      events_.done(ticket);
-      resequence();
-""", "      events_.done(ticket);\n", RESEQUENCED),
+  events_.done(ticket);
+  resequence();
+""", "  events_.done(ticket);\n", RESEQUENCED),
     Mutant("run only outlets that have just become due", RUNNER, """\
   while (Strand *outlet = due.pop())
     outlets_.push(outlet);

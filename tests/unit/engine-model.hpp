@@ -28,7 +28,8 @@ public:
     goes_on_one_in_ = dice_.one_of({1u, 10u, 1000u});
     for (unsigned i = dice_.from_to(1, 4); i; i--)
       host_.source(dice_.one_of<unsigned>({0, parallelize::Producer::publishes, parallelize::Producer::assists, ordinary,
-                                           ordinary}));
+                                           ordinary, ordinary | parallelize::Producer::single,
+                                           parallelize::Producer::single}));
     host_.on_callback = [this] { meanwhile(); };
   }
 
@@ -197,8 +198,9 @@ private:
   check_somebody_comes()
   {
     const std::uint64_t waiting = host_.counters().in_flight + host_.counters().released;
-    host_.check(waiting == 0 || host_.count(FakeWorker::awake) > 0 || somebody_has_unpublished(),
-                std::to_string(waiting) + " messages wait, and nobody is awake");
+    const unsigned runnable = host_.count(FakeWorker::awake) + host_.count(FakeWorker::napping);
+    host_.check(waiting == 0 || runnable > 0 || somebody_has_unpublished(),
+                std::to_string(waiting) + " messages wait, and nobody is awake or naps");
   }
 
   // All wait for the end of its batch, which will come.

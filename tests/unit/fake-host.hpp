@@ -80,12 +80,15 @@ struct FakeWorker : FakeThread
     absent,
     awake,                      // run() is due
     asleep,
+    napping,                    // asleep, and run() may be called
     ended
   };
 
   explicit FakeWorker(unsigned index) : FakeThread("worker " + std::to_string(index)) {}
 
   State state = absent;
+  bool has_got_up = false;      // from a nap, by itself: somebody may be about to wake it all the same
+  bool woken_late = false;      // run() is due once more
   unsigned longest_run = 0;     // messages in one run()
 };
 
@@ -196,7 +199,9 @@ public:
   run(unsigned index)
   {
     FakeWorker &worker = this->worker(index);
-    check(worker.state == FakeWorker::awake && !worker.running, worker.name + " cannot run now");
+    check(can_run(index), worker.name + " cannot run now");
+    worker.has_got_up |= worker.state == FakeWorker::napping;
+    worker.state = FakeWorker::awake;
     Running as(*this, worker);
     const std::uint64_t before = processed_by(index);
     const parallelize::Turn result = engine_.run(index);
@@ -206,12 +211,30 @@ public:
     worker.longest_run = std::max(worker.longest_run, static_cast<unsigned>(processed_by(index) - before));
     if (result == parallelize::Turn::sleeping)
       worker.state = FakeWorker::asleep;
+    else if (result == parallelize::Turn::napping)
+      worker.state = FakeWorker::napping;
     else if (result == parallelize::Turn::ended)
       worker.state = FakeWorker::ended;
+    if (std::exchange(worker.woken_late, false) && result != parallelize::Turn::ended)
+      worker.state = FakeWorker::awake;
     return result;
   }
 
-  bool can_run(unsigned index) { return worker(index).state == FakeWorker::awake && !worker(index).running; }
+  bool
+  can_run(unsigned index)
+  {
+    const FakeWorker &worker = this->worker(index);
+    return (worker.state == FakeWorker::awake || worker.state == FakeWorker::napping) && !worker.running;
+  }
+
+  // Run the workers that are awake once each.
+  void
+  run_awake()
+  {
+    for (unsigned i = 0; i < options.workers; i++)
+      if (worker(i).state == FakeWorker::awake)
+        run(i);
+  }
 
   // Run workers in turn until all sleep, have ended or are running.
   void
@@ -273,6 +296,7 @@ public:
   }
 
   FakeWorker &worker(unsigned index) { return *workers_[index]; }
+  bool napping(unsigned index) { return worker(index).state == FakeWorker::napping; }
   bool asleep(unsigned index) { return worker(index).state == FakeWorker::asleep; }
   bool ended(unsigned index) { return worker(index).state == FakeWorker::ended; }
   unsigned
@@ -600,8 +624,13 @@ private:
   void
   wake(unsigned index) noexcept override
   {
-    check(asleep(index), worker(index).name + " is woken and does not sleep");
-    worker(index).state = FakeWorker::awake;
+    if (asleep(index) || napping(index))
+      worker(index).state = FakeWorker::awake;
+    else
+      {
+        check(worker(index).has_got_up, worker(index).name + " is woken and does not sleep");
+        worker(index).woken_late = true;
+      }
     called_back();
   }
 

@@ -392,6 +392,111 @@ Test(wake_up, not_more_workers_than_cheap_messages_are_worth)
   host.come_to_rest();
 }
 
+/* -- Sources that hand over each message by itself -- */
+
+constexpr unsigned ordinary_single =
+  parallelize::Producer::publishes | parallelize::Producer::assists | parallelize::Producer::single;
+
+void
+send_single(FakeSource &source, unsigned count = 1)
+{
+  for (; count; count--)
+    {
+      source.send("");
+      source.end_batch();
+    }
+}
+
+// The worker that naps after single messages that cost `cost` each.
+unsigned
+let_one_nap(FakeHost &host, FakeSource &source, std::uint64_t cost)
+{
+  host.start_asleep();
+  learn_cost(host, cost);
+  host.cost = cost;
+  send_single(source, 2);
+  host.run_awake();
+  cr_assert_eq(host.count(FakeWorker::napping), 1);
+  return host.napping(0) ? 0 : 1;
+}
+
+Test(nap, single_messages_in_a_row_wake_no_more_workers)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source(ordinary_single);
+  const unsigned napper = let_one_nap(host, source, 8 * microsecond);
+  const std::uint64_t before = host.counters().wakeups;
+
+  send_single(source, 20);
+  cr_assert_eq(host.counters().wakeups, before);
+  cr_assert_eq(host.counters().waiting, 20);
+  cr_assert_eq(host.run(napper), parallelize::Turn::napping, "more than one message came: they will go on");
+  cr_assert_eq(host.counters().in_flight, 0);
+  cr_assert_eq(host.run(napper), parallelize::Turn::sleeping, "none came");
+
+  send_single(source);
+  cr_assert_eq(host.counters().wakeups, before + 1, "nobody naps");
+  host.run_awake();
+  cr_assert_eq(host.count(FakeWorker::asleep), 2, "a message that comes alone is no reason to nap");
+  host.come_to_rest();
+}
+
+Test(nap, enough_single_messages_wake_a_worker)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source(ordinary_single);
+  let_one_nap(host, source, 8 * microsecond);
+  const std::uint64_t before = host.counters().wakeups;
+
+  send_single(source, 49);
+  cr_assert_eq(host.counters().wakeups, before);
+  send_single(source, 50);
+  cr_assert_eq(host.counters().wakeups, before + 1, "400 microseconds of work, and one worker is under way");
+  send_single(source);
+  cr_assert_eq(host.counters().wakeups, before + 2, "800 microseconds of work");
+  host.come_to_rest();
+}
+
+Test(nap, a_slow_single_message_does_not_wait)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source(ordinary_single);
+  let_one_nap(host, source, 8 * microsecond);
+  learn_cost(host, 500'000 * microsecond);
+  host.cost = 8 * microsecond;
+  send_single(source, 2);
+  host.run_awake();
+  const std::uint64_t before = host.counters().wakeups;
+
+  send_single(source);
+  cr_assert_eq(host.counters().wakeups, before + 1);
+  host.come_to_rest();
+}
+
+Test(nap, messages_of_other_sources_wake_the_napper)
+{
+  FakeHost host(round_robin(1));
+  FakeSource &source = host.source(ordinary_single);
+  FakeSource &other = host.source();
+  let_one_nap(host, source, 8 * microsecond);
+
+  other.send("", 2);
+  other.end_batch();
+  cr_assert_eq(host.count(FakeWorker::awake), 1);
+  host.come_to_rest();
+}
+
+Test(nap, a_napper_ends_with_the_engine)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source(ordinary_single);
+  let_one_nap(host, source, 8 * microsecond);
+
+  host.stop();
+  host.run_until_quiet();
+  cr_assert_eq(host.count(FakeWorker::ended), 2);
+}
+
 Test(wake_up, no_worker_that_is_awake)
 {
   FakeHost host(keyed(4));

@@ -83,7 +83,7 @@ struct Traffic
   unsigned blocking_one_in = 0; // messages; 0: none
   bool pauses = false;          // all sources wait now and then until the engine is empty
   bool looks = false;           // another thread wakes workers all the time, and hides that a wake-up is missing
-  std::vector<unsigned> sources = {ordinary, ordinary, 0};      // flags of each
+  std::vector<unsigned> sources = {ordinary, ordinary | Producer::single, 0};      // flags of each
   std::uint64_t seed = 0;
 };
 
@@ -177,6 +177,9 @@ private:
           case parallelize::Turn::sleeping:
             sleep();
             break;
+          case parallelize::Turn::napping:
+            nap();
+            break;
           case parallelize::Turn::ended:
             return;
           }
@@ -188,6 +191,14 @@ private:
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return woken_; });
+    woken_ = false;
+  }
+
+  void
+  nap()
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::nanoseconds(parallelize::nap_ns), [this] { return woken_; });
     woken_ = false;
   }
 
@@ -722,7 +733,8 @@ random_traffic(Dice &dice)
   if (dice.one_in(3))
     traffic.blocking_one_in = dice.one_of({20u, 500u});
   for (unsigned i = dice.from_to(2, 4); i; i--)
-    traffic.sources.push_back(dice.one_of({0u, unsigned{Producer::publishes}, ordinary, ordinary}));
+    traffic.sources.push_back(dice.one_of({0u, unsigned{Producer::single}, unsigned{Producer::publishes}, ordinary,
+                                           ordinary | Producer::single}));
   return traffic;
 }
 

@@ -97,7 +97,10 @@ Producer::hand_over()
   pending_.clear();
   if (tasks_.empty())
     return;
-  core_.scheduler.hand_over(tasks_, count);
+  if (flags_ & single && tasks_.size() == 1)
+    core_.scheduler.hand_over_single(tasks_.front());
+  else
+    core_.scheduler.hand_over(tasks_, count);
   tasks_.clear();
 }
 

@@ -195,7 +195,7 @@ Producer::run_inline(void *arrival, const Key &key)
     time_inline(arrival, key, weight);
   else
     {
-      runner.run_inline(arrival);
+      runner.resequence_inline(runner.run_inline(arrival));
       if (runner.tick() - before >= long_by_coarse_clock_ns)
         long_message(runner.tick() - before);
     }
@@ -248,8 +248,11 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
   KeyHead head;
   head.assign(key.text);
   const std::uint64_t started = core_.callbacks.now();
-  runner.run_inline(arrival);
+  const std::uint32_t ticket = runner.run_inline(arrival);
   const std::uint64_t ended = core_.callbacks.now();
+  // The copies that waited are those of others, too.  They say nothing about the
+  // cost of this source's messages, but this thread reads nothing meanwhile.
+  runner.resequence_inline(ticket);
 
   if (key.strand)
     core_.record_processing(head, key.hash, ended - started, weight);
@@ -258,6 +261,9 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
   if (way_ == SourceCost::Way::hand_over)
     core_.samples.latencies.record(ended - started, weight);
   inline_took(ended, ended - started, weight);
+  if (core_.sequencer)
+    if (const std::uint64_t now = core_.callbacks.now(); now - ended > harmful_ns)
+      inline_took(now, now - ended, 0);
 }
 
 // `weight`: how many messages this one stands for; 0 if it was not sampled.

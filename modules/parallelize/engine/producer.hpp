@@ -71,6 +71,7 @@ public:
   {
     publishes = 1,      // the thread publishes soon after its last message, and then calls close()
     assists = 2,        // the thread may run messages of others inside submit()
+    single = 4,         // the thread's batches have one message each
   };
 
   enum class Submitted

@@ -90,7 +90,7 @@ Runner::forward(const Message &message, const KeyHead &key)
     events_.done(message.ticket);
 }
 
-void
+std::uint32_t
 Runner::run_inline(void *arrival)
 {
   if (ran_ == 0)
@@ -99,12 +99,17 @@ Runner::run_inline(void *arrival)
   counters.message.start_inline();
   core_.callbacks.forward_inline(*this, arrival, ticket);
   message_ended();
-  if (core_.sequencer)
-    {
-      // At once: a batch may end without a publish of ours, and then it is too late to forward.
-      events_.done(ticket);
-      resequence();
-    }
+  return ticket;
+}
+
+// At once: a batch may end without a publish of ours, and then it is too late to forward.
+void
+Runner::resequence_inline(std::uint32_t ticket)
+{
+  if (!core_.sequencer)
+    return;
+  events_.done(ticket);
+  resequence();
 }
 
 /* -- Outlets -- */

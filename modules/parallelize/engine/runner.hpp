@@ -30,8 +30,11 @@ public:
   // Run a task: up to `limit` messages of its strand, or until the slice is over.
   void run(const Task &task, unsigned limit);
 
-  // Run a message that this thread has brought.
-  void run_inline(void *arrival);
+  // Run a message that this thread has brought.  resequence_inline(), with the
+  // ticket that this returns, has to follow.
+  std::uint32_t run_inline(void *arrival);
+  // Run the copies at outlets that waited for that message.
+  void resequence_inline(std::uint32_t ticket);
 
   enum class Step
   {

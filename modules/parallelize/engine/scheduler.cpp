@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "scheduler.hpp"
 
-#include "prefetch.hpp"
-
 #include <algorithm>
 #include <utility>
 
@@ -10,9 +8,8 @@ namespace parallelize {
 
 namespace {
 
-// A worker takes at most this many tasks from the run queue at once: enough to
-// make its lock and the publish rare, few enough to spread them.
-constexpr std::size_t max_share = 32;
+// A worker naps if so many single messages were handed over since it parked.
+constexpr std::uint64_t singles_worth_a_nap = 2;
 
 }
 
@@ -35,6 +32,9 @@ Scheduler::Section::wake(std::size_t count)
     {
       woken_.push_back(idle.back());
       scheduler_.locals_[idle.back()].wakeups.add(1);
+      if (idle.back() == scheduler_.napper_)
+        scheduler_.napper_ = no_worker;
+      scheduler_.waking_++;
       idle.pop_back();
     }
   scheduler_.sleeping_.store(idle.size(), std::memory_order_relaxed);
@@ -108,6 +108,18 @@ Scheduler::hand_over(const std::vector<Task> &tasks, std::size_t messages)
   section.wake(std::min(run_queue_.size(), workers_worth_waking(messages)));
 }
 
+void
+Scheduler::hand_over_single(const Task &task)
+{
+  Section section(*this);
+  run_queue_.push_back(task);
+  singles_++;
+  if (napper_ == no_worker)
+    section.wake(1);
+  else if (run_queue_.size() / cost_.per_wake_up() > waking_)
+    section.wake(1);
+}
+
 // True if the strand has a worker's share of all messages, or more.  Runners
 // must run such a strand nearly all the time, or one of them still has it when
 // the others are done.
@@ -155,147 +167,37 @@ Scheduler::schedule_outlets(StrandList outlets)
   return alive_ > 0;
 }
 
-/* -- Runners: tasks are taken -- */
+/* -- Workers: sleep and nap -- */
 
-bool
-Scheduler::take_outlet(Task &task)
+// Waking a thread takes longer than many a message.  A source that hands over each
+// message by itself would wake a worker for each.  So while such messages come one
+// after the other, one worker naps: it looks for tasks each nap_ns.
+Scheduler::Park
+Scheduler::park(unsigned worker)
 {
-  if (!outlets_wait())
-    return false;
-  Section section(*this);
-  if (outlets_.empty())
-    return false;
-  task = outlets_.pop_front();
-  outlets_wait_.store(!outlets_.empty(), std::memory_order_relaxed);
-  return true;
+  const std::uint64_t singles = singles_ - std::exchange(locals_[worker].singles_before, singles_);
+  idle_.push_back(worker);
+  sleeping_.store(idle_.size(), std::memory_order_relaxed);
+  if (singles < singles_worth_a_nap || napper_ != no_worker)
+    return Park::sleeps;
+  napper_ = worker;
+  return Park::naps;
 }
 
-bool
-Scheduler::take(unsigned worker, Task &task, std::size_t &stolen)
-{
-  LocalQueue &local = locals_[worker];
-  if (!take_local(local, task) && !take_share(worker, task) && !steal(worker, task, stolen))
-    return false;
-
-  // The rest of the local queue is work for a sleeper.
-  if (anybody_sleeps() && local.size.load(std::memory_order_relaxed) >= cost_.per_wake_up())
-    Section(*this).wake(1);
-  return true;
-}
-
-bool
-Scheduler::take_one(Task &task, std::size_t &stolen)
-{
-  {
-    Section section(*this);
-    if (!run_queue_.empty())
-      {
-        task = run_queue_.pop_front();
-        others_had_a_turn_ |= !is_hot(task);
-        return true;
-      }
-  }
-  for (unsigned i = 0; i < workers_; i++)
-    if (take_local(locals_[i], task))
-      {
-        stolen++;
-        return true;
-      }
-  return false;
-}
-
-// For a few messages the publish would cost more than it brings, unless far too many are pending.
-bool
-Scheduler::has_enough_to_assist(std::uint64_t high_water_mark)
-{
-  Section section(*this);
-  return run_queue_.size() >= cost_.per_wake_up()
-         || (!run_queue_.empty()
-             && in_flight_.load(std::memory_order_relaxed) > high_water_mark + high_water_mark / 4);
-}
-
-bool
-Scheduler::take_local(LocalQueue &local, Task &task)
-{
-  if (local.size.load(std::memory_order_relaxed) == 0)
-    return false;
-  std::lock_guard lock(local.mutex);
-  if (local.tasks.empty())
-    return false;
-  task = local.tasks.pop_front();
-  local.size.store(local.tasks.size(), std::memory_order_relaxed);
-  if (local.tasks.empty())
-    local_queues_in_use_.fetch_sub(1, std::memory_order_relaxed);
-  else
-    prefetch_task(local.tasks.front());
-  return true;
-}
-
-// Move `count` tasks to an empty local queue, which counts as in use from here on.
 void
-Scheduler::take_over(LocalQueue &local, TaskRing &from, std::size_t count)
-{
-  std::lock_guard lock(local.mutex);
-  from.move_front(count, local.tasks);
-  local.size.store(local.tasks.size(), std::memory_order_relaxed);
-}
-
-// A worker's share of the run queue: half of the fair one, so that the last
-// workers to come still find something.
-bool
-Scheduler::take_share(unsigned worker, Task &task)
+Scheduler::unpark(unsigned worker)
 {
   Section section(*this);
-  if (run_queue_.empty())
-    return false;
-  const std::size_t share = run_queue_.size() / (2 * workers_);
-  task = run_queue_.pop_front();
-  const bool hot = is_hot(task);
-  others_had_a_turn_ |= !hot;
-  // A hot strand is taken alone, or it would wait for the others that were taken with it.
-  if (share > 1 && !hot && !is_hot(run_queue_.front()))
+  const auto found = std::find(idle_.begin(), idle_.end(), worker);
+  if (found == idle_.end())
     {
-      local_queues_in_use_.fetch_add(1, std::memory_order_relaxed);
-      take_over(locals_[worker], run_queue_, std::min(share, max_share) - 1);
+      waking_--;
+      return;
     }
-  // The producer that filled the queue may have thought its messages cheaper than they are.
-  if (run_queue_.size() >= cost_.per_wake_up())
-    section.wake(1);
-  return true;
-}
-
-// Half of the tasks that some other worker has not started.
-bool
-Scheduler::steal(unsigned thief, Task &task, std::size_t &stolen)
-{
-  if (local_queues_in_use_.load(std::memory_order_relaxed) == 0)
-    return false;
-  TaskRing &batch = locals_[thief].stolen_batch;
-  for (unsigned i = 1; i < workers_; i++)
-    {
-      LocalQueue &victim = locals_[(thief + i) % workers_];
-      if (victim.size.load(std::memory_order_relaxed) == 0)
-        continue;
-      {
-        std::lock_guard lock(victim.mutex);
-        if (victim.tasks.empty())
-          continue;
-        // Before the victim's queue becomes empty: try_park() must not find both unused.
-        local_queues_in_use_.fetch_add(1, std::memory_order_relaxed);
-        victim.tasks.move_front((victim.tasks.size() + 1) / 2, batch);
-        victim.size.store(victim.tasks.size(), std::memory_order_relaxed);
-        if (victim.tasks.empty())
-          local_queues_in_use_.fetch_sub(1, std::memory_order_relaxed);
-      }
-      stolen += batch.size();
-      task = batch.pop_front();
-      if (batch.empty())
-        local_queues_in_use_.fetch_sub(1, std::memory_order_relaxed);
-      else
-        take_over(locals_[thief], batch, batch.size());
-      return true;
-    }
-  return false;
+  idle_.erase(found);
+  sleeping_.store(idle_.size(), std::memory_order_relaxed);
+  if (napper_ == worker)
+    napper_ = no_worker;
 }
 
 }

@@ -41,6 +41,9 @@ public:
 
   // [producer]  Tasks with `messages` messages; wakes as many workers as these are worth.
   void hand_over(const std::vector<Task> &tasks, std::size_t messages);
+  // [producer]  The task of a message whose source hands over each one by itself.
+  // Wakes nobody if a worker naps, until there is enough to be worth waking another one.
+  void hand_over_single(const Task &task);
   // [runner]  Strands that got messages while the runner had them.
   void requeue(StrandList strands, OnThread on);
   // [any]  Outlets that got messages.  False if no worker is alive: the caller must run them.
@@ -61,6 +64,7 @@ public:
   {
     has_work,           // look again
     sleeps,             // until it is woken
+    naps,               // the same, and looks again after nap_ns
     ends,
   };
   // The worker finds nothing to do.  `may_end()`, called under the lock: nothing can come any more.  [worker]
@@ -75,10 +79,10 @@ public:
         alive_--;
         return Park::ends;
       }
-    idle_.push_back(worker);
-    sleeping_.store(idle_.size(), std::memory_order_relaxed);
-    return Park::sleeps;
+    return park(worker);
   }
+  // The worker begins a turn after it slept or napped.  [worker]
+  void unpark(unsigned worker);
 
   // [any]  Wakes sleepers if there is a task for them.  Once a second: a hand-over
   // wakes no more workers than its messages are worth at their usual cost.  If one
@@ -103,6 +107,7 @@ private:
     TaskRing tasks;
     std::atomic<std::size_t> size{0};   // of `tasks`, for a look without the lock
     Counter wakeups;                    // under Scheduler::mutex_
+    std::uint64_t singles_before = 0;   // singles_ when its worker parked; under Scheduler::mutex_
     TaskRing stolen_batch;              // its worker's thread; empty between calls
   };
 
@@ -123,12 +128,15 @@ private:
     std::vector<unsigned> woken_;
   };
 
+  Park park(unsigned worker);
   bool take_local(LocalQueue &local, Task &task);
   bool take_share(unsigned worker, Task &task);
   bool steal(unsigned thief, Task &task, std::size_t &stolen);
   void take_over(LocalQueue &local, TaskRing &from, std::size_t count);
   bool is_hot(const Task &task) const;
   std::size_t workers_worth_waking(std::size_t messages) const;
+
+  static constexpr unsigned no_worker = ~0u;
 
   // Set once
   const unsigned workers_;
@@ -149,7 +157,10 @@ private:
   TaskRing run_queue_;
   TaskRing outlets_;                    // outlets that no runner has
   bool others_had_a_turn_ = true;       // since a hot strand was put first
-  std::vector<unsigned> idle_;          // sleeping workers, the last to fall asleep at the end
+  std::vector<unsigned> idle_;          // workers that sleep or nap, the last to begin at the end
+  unsigned napper_ = no_worker;         // the one of them that naps
+  unsigned waking_ = 0;                 // workers that were woken and have not begun their turn
+  std::uint64_t singles_ = 0;           // calls of hand_over_single()
   unsigned alive_ = 0;                  // workers that will answer a wake-up
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace parallelize {
 
@@ -19,6 +20,8 @@ Worker::turn()
     return found;
   };
 
+  if (std::exchange(parked_, false))
+    core_.scheduler.unpark(index_);
   for (;;)
     {
       const auto used = static_cast<unsigned>(runner.counters.message.sequence() - first);
@@ -40,7 +43,11 @@ Worker::turn()
             case Scheduler::Park::has_work:
               break;
             case Scheduler::Park::sleeps:
+              parked_ = true;
               return Turn::sleeping;
+            case Scheduler::Park::naps:
+              parked_ = true;
+              return Turn::napping;
             case Scheduler::Park::ends:
               return Turn::ended;
             }

@@ -5,13 +5,19 @@
 #include "core.hpp"
 #include "runner.hpp"
 
+#include <cstdint>
+
 namespace parallelize {
+
+// How long a worker naps.  So long a single message may wait for its worker.
+constexpr std::uint64_t nap_ns = 1'000'000;
 
 // What a worker's thread does after a turn.
 enum class Turn
 {
   again,                // call again after the thread's other work
   sleeping,             // nothing to do: call again after wake()
+  napping,              // nothing to do: call again after wake(), and after nap_ns at the latest
   ended,                // stopped, and nothing can come any more: do not call again
 };
 
@@ -31,6 +37,7 @@ private:
 
   Core &core_;
   const unsigned index_;
+  bool parked_ = false;         // since the last turn, even if it was woken
 };
 
 }

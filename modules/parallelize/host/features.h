@@ -14,6 +14,9 @@
 /* syslog-ng 4: it numbers all its threads, labels its metrics, and has a parallelize() of its own. */
 #define HOST_IS_4 (VERSION_VALUE_CURRENT >= 0x0400)
 
+/* Threaded sources that close the batch of their thread: in 3.38 their batch callbacks are never invoked. */
+#define HOST_HAS_CLOSED_BATCHES HOST_IS_4
+
 /* get_cached_realtime() in place of cached_g_current_time() */
 #define HOST_HAS_CACHED_REALTIME (VERSION_VALUE_CURRENT >= 0x0406)
 

@@ -2,8 +2,12 @@
 #include "host/source-window.h"
 #include "ack-tracker/ack_tracker.h"
 #include "host/batch-callbacks.h"
+#include "host/features.h"
 #include "host/worker-thread.h"
 #include "logsource.h"
+#if HOST_HAS_CLOSED_BATCHES
+#include "logthrsource/logthrsourcedrv.h"
+#endif
 
 HostSource *
 host_source_of_message(LogMessage *msg)
@@ -19,6 +23,27 @@ host_source_of_batch(LogMessage *msg)
     return NULL;
   return host_source_of_message(msg);
 }
+
+#if HOST_HAS_CLOSED_BATCHES
+/* syslog-ng exports this method of threaded sources, and has it in no header. */
+extern gboolean log_threaded_source_driver_start_workers(LogPipe *driver) __attribute__((weak));
+
+gboolean
+host_source_closes_each_batch(HostSource *source)
+{
+  LogPipe *driver = source->super.pipe_next;
+
+  return driver && driver->post_config_init
+         && driver->post_config_init == log_threaded_source_driver_start_workers
+         && ((LogThreadedSourceDriver *) driver)->auto_close_batches;
+}
+#else
+gboolean
+host_source_closes_each_batch(HostSource *source)
+{
+  return FALSE;
+}
+#endif
 
 gboolean
 host_source_get_window(HostSource *source, gsize *window, gsize *left)

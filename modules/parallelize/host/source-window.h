@@ -20,6 +20,9 @@ HostSource *host_source_of_message(LogMessage *msg);
  */
 HostSource *host_source_of_batch(LogMessage *msg);
 
+/* True if the source closes its thread's batch after each message.  `source` as of host_source_of_batch(). */
+gboolean host_source_closes_each_batch(HostSource *source);
+
 /*
  * Sets `window` to the number of messages that may be unacknowledged now, and
  * `left` to how many more the source may read.  FALSE if that is unknown.  The

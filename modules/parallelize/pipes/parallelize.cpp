@@ -132,6 +132,8 @@ Parallelize::origin_of(LogMessage *msg, const LogPathOptions *path_options) cons
   // messages that do not come here.  It would keep the outlets of one that did.
   if (host_batch_callbacks_are_invoked() && !(has_outlets() && forwarding))
     origin.flags |= Producer::publishes;
+  if (!host_batch_callbacks_are_invoked() || (origin.source && host_source_closes_each_batch(origin.source)))
+    origin.flags |= Producer::single;
   // An internal message must not lend its context to others.
   if (!main_loop_is_main_thread() && !(msg->flags & LF_INTERNAL))
     origin.flags |= Producer::assists;

@@ -12,6 +12,12 @@
 
 namespace parallelize {
 
+namespace {
+
+constexpr long second_ns = 1'000'000'000;
+
+}
+
 class WorkerThreads::Thread
 {
 public:
@@ -23,6 +29,9 @@ public:
     IV_TASK_INIT(&run_again_);
     run_again_.cookie = this;
     run_again_.handler = run;
+    IV_TIMER_INIT(&nap_);
+    nap_.cookie = this;
+    nap_.handler = run;
     IV_EVENT_INIT(&ended_);
     ended_.cookie = this;
     ended_.handler = [](void *self) noexcept { static_cast<Thread *>(self)->join(); };
@@ -53,6 +62,7 @@ private:
   void wait_for_main_loop_calls();
   static gpointer main(gpointer self) noexcept;
   static void run(void *self) noexcept;
+  void nap();
 
   WorkerThreads &owner_;
   const unsigned index_;
@@ -66,6 +76,7 @@ private:
   // The worker's thread
   iv_event woken_;              // posted by any thread
   iv_task run_again_;
+  iv_timer nap_;
 
   // The main thread
   iv_event ended_;              // posted by the worker's thread at its very end
@@ -78,6 +89,8 @@ WorkerThreads::Thread::run(void *s) noexcept
 {
   Thread *self = static_cast<Thread *>(s);
 
+  if (iv_timer_registered(&self->nap_))
+    iv_timer_unregister(&self->nap_);
   switch (self->owner_.engine_.run(self->index_))
     {
     case Turn::again:
@@ -86,11 +99,28 @@ WorkerThreads::Thread::run(void *s) noexcept
       break;
     case Turn::sleeping:
       break;
+    case Turn::napping:
+      self->nap();
+      break;
     case Turn::ended:
       iv_quit();
       break;
     }
   main_loop_worker_run_gc();
+}
+
+void
+WorkerThreads::Thread::nap()
+{
+  iv_validate_now();
+  nap_.expires = iv_now;
+  nap_.expires.tv_nsec += long{nap_ns};
+  if (nap_.expires.tv_nsec >= second_ns)
+    {
+      nap_.expires.tv_nsec -= second_ns;
+      nap_.expires.tv_sec++;
+    }
+  iv_timer_register(&nap_);
 }
 
 // Either this thread waits for the main thread, or the main thread for this one.

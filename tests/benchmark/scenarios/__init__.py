@@ -6,6 +6,7 @@ from scenarios.jump import Jump
 from scenarios.late import Late
 from scenarios.neighbour import Neighbour
 from scenarios.rare import Rare
+from scenarios.threaded import Threaded
 from scenarios.width import Width
 
-ALL = (Rare, Jump, Late, Neighbour, Connections, Width)
+ALL = (Rare, Jump, Late, Neighbour, Connections, Width, Threaded)
