@@ -76,12 +76,12 @@ struct Core
     return result;
   }
 
-  // A message that is one of `weight` has been processed.
-  void record_processing(const KeyHead &key, std::uint64_t key_hash, std::uint64_t nanoseconds, unsigned weight)
+  // A message that is one of `weight` has been processed.  `key`: nullptr if it needs no order.
+  void record_processing(const HashedKey *key, std::uint64_t nanoseconds, unsigned weight)
   {
     samples.processing.record(nanoseconds, weight);
-    if (options.keyed)
-      samples.keys_by_time.weigh(key.view(), key.cut, key_hash, nanoseconds * weight);
+    if (key)
+      samples.keys_by_time.weigh(key->head.view(), key->head.cut, key->hash, nanoseconds * weight);
   }
 
   // True once in ten minutes.

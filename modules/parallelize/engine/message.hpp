@@ -68,4 +68,10 @@ struct KeyHead
 };
 static_assert(sizeof(KeyHead) == 28);
 
+struct HashedKey
+{
+  KeyHead head;
+  std::uint64_t hash;           // of the whole key
+};
+
 }

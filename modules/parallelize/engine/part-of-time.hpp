@@ -33,7 +33,9 @@ public:
   // `part` of the time from the last call until `now`.
   void add_until(std::uint64_t now, std::uint64_t part)
   {
-    const std::uint64_t all = now - last_.load(relaxed);
+    // Another thread may have been here with a later time.
+    const std::uint64_t last = last_.load(relaxed);
+    const std::uint64_t all = now > last ? now - last : 0;
     last_.store(now, relaxed);
     add(std::clamp(all, std::min(part, memory_), memory_), part);
   }

@@ -120,11 +120,19 @@ public:
       return trial_of_.load(std::memory_order_relaxed) == source;
     if (!trial_until_.compare_exchange_strong(until, now + longest_trial_ns, std::memory_order_relaxed))
       return false;
+    // Until here the source before may go on, too.
     trial_of_.store(source, std::memory_order_relaxed);
     return true;
   }
 
-  // True if messages that do not block cost little more than a hand-over.
+  // The trial of `source` is over: another one may begin.
+  void end_trial(const void *source)
+  {
+    if (trial_of_.load(std::memory_order_relaxed) == source)
+      trial_until_.store(0, std::memory_order_relaxed);
+  }
+
+  // True if messages that do not block take less than 20 microseconds, by the last ones that came.
   bool usually_cheap() const { return usually_cheap_.load(std::memory_order_relaxed); }
 
   // True if messages block their threads, and have done so in the last seconds.

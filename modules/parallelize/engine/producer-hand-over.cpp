@@ -128,7 +128,7 @@ Producer::assist()
 
   const std::uint64_t started = core_.callbacks.now();
   const std::uint64_t until = core_.options.prefetch - core_.options.prefetch / 4;
-  const std::uint64_t first = runner.counters.message.started();
+  const std::uint64_t first = runner.counters.message.sequence();
   std::size_t stolen = 0;
   publish();
   runner.expect_cheap(false);
@@ -150,7 +150,7 @@ Producer::assist()
     }
   runner.counters.stolen.add(stolen);
   decide();
-  return runner.counters.message.started() != first;
+  return runner.counters.message.sequence() != first;
 }
 
 void

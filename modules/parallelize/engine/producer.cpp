@@ -2,8 +2,6 @@
 #include "producer.hpp"
 
 #include <algorithm>
-#include <string>
-#include <utility>
 
 namespace parallelize {
 
@@ -50,7 +48,6 @@ Producer::published()
     return;
   inline_strands_.clear();
   runner.published();
-  decide();
 }
 
 void
@@ -68,8 +65,11 @@ Producer::publish()
 void
 Producer::decide()
 {
+  const SourceCost::Way before = way_;
   way_ = flags_ & publishes ? cost_->decide(core_.callbacks.coarse_now(), core_.cost)
                             : SourceCost::Way::hand_over;
+  if (before == SourceCost::Way::inline_trial && way_ != before)
+    core_.cost.end_trial(cost_);
   runner.expect_cheap(way_ != SourceCost::Way::hand_over);
   expects_long_ = core_.callbacks.coarse_now() < cost_->watch.until.load(std::memory_order_relaxed);
 }
@@ -245,8 +245,8 @@ Producer::long_message(std::uint64_t took)
 void
 Producer::time_inline(void *arrival, const Key &key, unsigned weight)
 {
-  KeyHead head;
-  head.assign(key.text);
+  HashedKey hashed = {{}, key.hash};
+  hashed.head.assign(key.text);
   const std::uint64_t started = core_.callbacks.now();
   const std::uint32_t ticket = runner.run_inline(arrival);
   const std::uint64_t ended = core_.callbacks.now();
@@ -254,10 +254,7 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
   // cost of this source's messages, but this thread reads nothing meanwhile.
   runner.resequence_inline(ticket);
 
-  if (key.strand)
-    core_.record_processing(head, key.hash, ended - started, weight);
-  else
-    core_.samples.processing.record(ended - started, weight);
+  core_.record_processing(key.strand ? &hashed : nullptr, ended - started, weight);
   if (way_ == SourceCost::Way::hand_over)
     core_.samples.latencies.record(ended - started, weight);
   inline_took(ended, ended - started, weight);
@@ -270,8 +267,10 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
 void
 Producer::inline_took(std::uint64_t now, std::uint64_t nanoseconds, unsigned weight)
 {
-  // A long message stands for itself only: it is timed in any case.
-  counters.inline_busy_ns.add(nanoseconds > harmful_ns ? nanoseconds : nanoseconds * weight);
+  // A long message stands for itself only: its like are noticed without a sample.
+  if (nanoseconds > harmful_ns)
+    weight = std::min(weight, 1u);
+  counters.inline_busy_ns.add(nanoseconds * std::max(weight, 1u));
   if (nanoseconds > harmful_ns)
     {
       const Slowness slowness = runner.judge(now, nanoseconds);

@@ -28,7 +28,7 @@ Runner::run(const Task &task, unsigned limit)
       counters.busy_since.set(slice_started_);
     }
   if (!task.strand)
-    run_message(task.message, {}, 0);
+    run_message(task.message, nullptr);
   else
     {
       run_strand(*task.strand, limit);
@@ -45,8 +45,7 @@ Runner::run_strand(Strand &strand, unsigned limit)
       if (!node)
         return;
       const Message message = node->message;
-      const KeyHead key = node->key;
-      const std::uint64_t key_hash = node->key_hash;
+      const HashedKey key = {node->key, node->key_hash};
       nodes_.give_back(node);
       if (const Node *next = strand.next_known())
         prefetch_message(next->message);
@@ -56,12 +55,13 @@ Runner::run_strand(Strand &strand, unsigned limit)
           continue;
         }
       counters.waiting.set(strand.backlog());
-      run_message(message, key, key_hash);
+      run_message(message, &key);
     }
 }
 
+// `key`: nullptr if the message needs no order.
 void
-Runner::run_message(const Message &message, const KeyHead &key, std::uint64_t key_hash)
+Runner::run_message(const Message &message, const HashedKey *key)
 {
   ran_tasks_++;
   if (!message.sampled_at)
@@ -73,18 +73,18 @@ Runner::run_message(const Message &message, const KeyHead &key, std::uint64_t ke
       core_.samples.waiting.record(SampleClock::since(message.sampled_at, started), weight);
       forward(message, key);
       const std::uint64_t ended = core_.callbacks.now();
-      core_.record_processing(key, key_hash, ended - started, weight);
+      core_.record_processing(key, ended - started, weight);
       core_.samples.latencies.record(SampleClock::since(message.sampled_at, ended), weight);
     }
   message_ended();
 }
 
 void
-Runner::forward(const Message &message, const KeyHead &key)
+Runner::forward(const Message &message, const HashedKey *key)
 {
   Message unmarked = message;
   unmarked.flags &= ~Message::each_is_sampled;
-  counters.message.start(key, core_.options.message_ids ? core_.callbacks.message_id(unmarked) : 0);
+  counters.message.start(key ? key->head : KeyHead{}, core_.options.message_ids ? core_.callbacks.message_id(unmarked) : 0);
   core_.callbacks.forward(*this, unmarked);
   if (core_.sequencer)
     events_.done(message.ticket);
@@ -143,8 +143,10 @@ Runner::drain_outlets()
 {
   Task task;
   do
-    while (core_.scheduler.take_outlet(task))
-      run(task, core_.options.quantum);
+    {
+      while (core_.scheduler.take_outlet(task))
+        run(task, core_.options.quantum);
+    }
   while (publish());
 }
 
@@ -168,7 +170,8 @@ Runner::publish()
   // is what a message costs up to its end.
   if (ran_tasks_)
     core_.cost.add(excess(core_.callbacks.now(), counters.busy_since.get()), ran_tasks_,
-                   std::exchange(blocked_ns_, 0), std::exchange(blocked_, 0));
+                   blocked_ns_, blocked_);
+  blocked_ns_ = blocked_ = 0;
   core_.callbacks.publish(on_);
   published();
   return true;

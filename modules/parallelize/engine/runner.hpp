@@ -102,8 +102,8 @@ public:
 private:
   void begin_slice();
   void run_strand(Strand &strand, unsigned limit);
-  void run_message(const Message &message, const KeyHead &key, std::uint64_t key_hash);
-  void forward(const Message &message, const KeyHead &key);
+  void run_message(const Message &message, const HashedKey *key);
+  void forward(const Message &message, const HashedKey *key);
   void forward_from_outlet(unsigned outlet, const Message &copy);
   void resequence();
   void message_ended();

@@ -53,7 +53,7 @@ public:
         go_inline();
         return Way::inline_cheap;
       }
-    // If all messages block, there is nothing to try.
+    // If all messages have blocked so far, there is nothing to try.
     const bool blocks = path.blocks(now) && path.usually_cheap() && now - first_seen_.load(relaxed) >= first_trial_ns;
     if ((!path.may_be_cheap() && !blocks) || !path.may_try(this, now))
       return Way::hand_over;
