@@ -570,7 +570,7 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
   iv_list_add_tail(&callback->list, list);
 """, "  (void) list;\n", ("functional test_several_in_one_path.py",)),
     Mutant("end a batch in the middle of a message", BATCH,
-           "  if (submitting)\n", "  if (false)\n", ("functional test_several_in_one_path.py", "torture change 16")),
+           "  if (batch->thread_.submitting)\n", "  if (false)\n", ("functional test_several_in_one_path.py", "torture change 16")),
     Mutant("give up keys before an inner element has its messages", BATCH,
            "    other->producer_.flush();\n", "    (void) other;\n", ("functional test_several_in_one_path.py",)),
     Mutant("do not expect another callback after a publish", BATCH,

@@ -9,25 +9,22 @@ namespace parallelize {
 
 namespace {
 
-thread_local constinit Batch *open_batches = nullptr;
-
-// How many calls of Batch::submit() are on this thread's stack, for whatever element.
-thread_local constinit unsigned submitting = 0;
-
 // A thread that reads no source itself is a source of its own.
 std::uint64_t
-number_of(const HostSource *source)
+number_of(const HostSource *source, const void *thread)
 {
-  return reinterpret_cast<std::uintptr_t>(source ? static_cast<const void *>(source) : &submitting);
+  return reinterpret_cast<std::uintptr_t>(source ? static_cast<const void *>(source) : thread);
 }
 
 }
 
-Batch::Batch(Engine &engine, const Origin &origin)
-  : engine_(engine), producer_(engine.open(origin.flags, number_of(origin.source))), source_(origin.source),
-    has_callback_(host_batch_callbacks_are_invoked()), next_(open_batches)
+thread_local constinit Batch::ThreadState Batch::here;
+
+Batch::Batch(Engine &engine, const Origin &origin, ThreadState &thread)
+  : engine_(engine), thread_(thread), producer_(engine.open(origin.flags, number_of(origin.source, &thread))),
+    source_(origin.source), has_callback_(host_batch_callbacks_are_invoked()), next_(thread.open)
 {
-  open_batches = this;
+  thread_.open = this;
   worker_batch_callback_init(&callback_);
   callback_.func = callback_invoked;
   callback_.user_data = this;
@@ -36,7 +33,7 @@ Batch::Batch(Engine &engine, const Origin &origin)
 
 Batch::~Batch()
 {
-  Batch **link = &open_batches;
+  Batch **link = &thread_.open;
   while (*link != this)
     link = &(*link)->next_;
   *link = next_;
@@ -50,7 +47,7 @@ Batch::~Batch()
 Batch *
 Batch::find(const Engine &engine)
 {
-  Batch *batch = open_batches;
+  Batch *batch = here.open;
   while (batch && &batch->engine_ != &engine)
     batch = batch->next_;
   return batch;
@@ -59,16 +56,16 @@ Batch::find(const Engine &engine)
 Batch &
 Batch::open(Engine &engine, const Origin &origin)
 {
-  return *new Batch(engine, origin);
+  return *new Batch(engine, origin, here);
 }
 
 void
 Batch::submit(void *arrival)
 {
   came_++;
-  submitting++;
+  thread_.submitting++;
   const Producer::Submitted result = producer_.submit(arrival);
-  submitting--;
+  thread_.submitting--;
   if (result == Producer::Submitted::source_yields)
     sched_yield();
   if (!has_callback_)
@@ -93,11 +90,11 @@ Batch::callback_invoked(gpointer self) noexcept
 
   // A message that one element has forwarded to another one has to be in a strand
   // of that before its key may go to another thread.
-  for (Batch *other = open_batches; other; other = other->next_)
+  for (Batch *other = batch->thread_.open; other; other = other->next_)
     other->producer_.flush();
 
   batch->expects_callback_ = false;
-  if (submitting)
+  if (batch->thread_.submitting)
     batch->producer_.published();
   else
     delete batch;
@@ -111,7 +108,7 @@ Batch::publish_thread()
     return;
   main_loop_worker_invoke_batch_callbacks();
   // Not within a callback: the daemon's list is being walked then.
-  for (Batch *batch = open_batches; batch; batch = batch->next_)
+  for (Batch *batch = here.open; batch; batch = batch->next_)
     batch->expect_callback();
 }
 

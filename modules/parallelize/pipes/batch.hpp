@@ -37,14 +37,24 @@ public:
   static void publish_thread();
 
 private:
-  Batch(Engine &engine, const Origin &origin);
+  // Of this thread, for all elements.
+  struct ThreadState
+  {
+    Batch *open = nullptr;      // batches
+    unsigned submitting = 0;    // calls of submit() on the stack
+  };
+
+  Batch(Engine &engine, const Origin &origin, ThreadState &thread);
   ~Batch();
   Batch(const Batch &) = delete;
 
   void expect_callback();
   static gpointer callback_invoked(gpointer self) noexcept;
 
+  static thread_local constinit ThreadState here;
+
   Engine &engine_;
+  ThreadState &thread_;         // found once a batch: it takes a function call
   Producer &producer_;
   HostSource *const source_;
   std::size_t came_ = 0;        // messages
