@@ -11,6 +11,7 @@ from harness.network import connect, send_tcp
 from harness.trace import work_and_trace
 
 STARTED = r"parallelize\(\) started; "
+OFF = r"parallelize\(\) is off, since workers\(\) is 0; "
 HOT_KEY = r"WARNING: one key holds nearly all traffic of parallelize\(\)"
 WINDOW_TOO_SMALL = r"WARNING: window too small for parallelize\(\)"
 
@@ -20,19 +21,47 @@ def test_start_line(syslog_ng):
     log {
         source { internal(); };
         parallelize(workers(3) worker-partition-key("${HOST}-$PROGRAM") id("the name"));
-          parallelize(partitions(2));
-        parallelize(workers(0));
+          parallelize(partitions(2) batch-size(10) log-fetch-limit(0) prefetch(20));
+        parallelize(workers(100));
     };
     """
     syslog_ng.start(config)
-    first, second = syslog_ng.logged(STARTED)
+    first, second, third = syslog_ng.logged(STARTED)
     line = syslog_ng.head().count("\n") + 4
     assert first.endswith(
-        "started; workers='3', worker-partition-key='${HOST}-$PROGRAM', id='the name', "
+        "started; workers='3', worker-partition-key='${HOST}-$PROGRAM', "
+        "batch-size='128', log-fetch-limit='1000', prefetch='1536', id='the name', "
         f"location='{syslog_ng.config_file}:{line}:9'"
     )
-    assert "workers='2'" in second
+    assert "workers='2', worker-partition-key='', batch-size='10', log-fetch-limit='0', prefetch='20', " in second
+    assert "workers='100'" in third and "prefetch='12800'" in third
     assert f"location='{syslog_ng.config_file}:{line + 1}:11'" in second
+
+
+def test_off_is_said(syslog_ng):
+    """At the level of the line that says that it has started."""
+    config = """
+    log {
+        source { internal(); };
+        parallelize(workers(0) id("the name"));
+        destination { file("`dir`/internal" template("$LEVEL $MSG\\n")); };
+    };
+    """
+    syslog_ng.start(config, arguments=())
+    line = syslog_ng.head().count("\n") + 4
+    said = (
+        "notice parallelize() is off, since workers() is 0; id='the name', "
+        f"location='{syslog_ng.config_file}:{line}:9'"
+    )
+    syslog_ng.wait_for(lambda: said in syslog_ng.lines("internal"), lambda: f"it in {syslog_ng.lines('internal')}")
+    assert not any("started; workers=" in line for line in syslog_ng.lines("internal"))
+
+
+def test_off_is_said_again_after_a_reload(syslog_ng):
+    syslog_ng.start("log { source { internal(); }; parallelize(workers(0)); };")
+    assert len(syslog_ng.logged(OFF)) == 1
+    assert syslog_ng.reload()
+    assert len(syslog_ng.logged(OFF)) == 2
 
 
 def test_location_in_a_block(syslog_ng):

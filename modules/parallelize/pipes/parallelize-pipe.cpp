@@ -43,6 +43,13 @@ draw_seed(std::uint64_t (&seed)[2])
   return getentropy(seed, sizeof seed) == 0;
 }
 
+// A limit as the option is written: 0 is none.
+EVTTAG *
+tag_limit(const char *option, int limit)
+{
+  return evt_tag_int(option, limit == G_MAXINT ? 0 : limit);
+}
+
 }
 
 Parallelize::Parallelize(PairedPipe *pipe, ParallelizeOptions *options, const char *location)
@@ -179,11 +186,20 @@ Parallelize::pre_config_init()
 }
 
 void
+Parallelize::report_off()
+{
+  msg_notice("parallelize() is off, since workers() is 0", tag_id(), tag_location());
+}
+
+void
 Parallelize::report_start()
 {
   msg_notice("parallelize() started",
              evt_tag_int("workers", worker_count_),
              tag_key(),
+             tag_limit("batch-size", parallelize_options_get_batch_size(options_)),
+             tag_limit("log-fetch-limit", parallelize_options_get_log_fetch_limit(options_)),
+             evt_tag_int("prefetch", parallelize_options_get_prefetch(options_)),
              tag_id(),
              tag_location());
   if (threads_->count_without_id())
@@ -204,6 +220,8 @@ Parallelize::report_start()
 void
 Parallelize::post_config_init()
 {
+  if (!parallelize_options_get_workers(options_))
+    host_when_running([](gpointer self, gpointer) { static_cast<Parallelize *>(self)->report_off(); }, this);
   if (!worker_count_)
     return;
   upstream_retains_messages_ = host_path_upstream_retains_messages(&pipe_->super);

@@ -91,6 +91,7 @@ private:
   bool create_engine();
   bool create_workers();
   void free_engine();
+  void report_off();
   void report_start();
   void log_totals();
   const char *key_advice() const;
