@@ -4,6 +4,7 @@
 #include "config/parallelize-grammar.h"
 #include "host/lexer.h"
 #include "logpipe.h"
+#include "messages.h"
 
 #include <string.h>
 
@@ -85,4 +86,39 @@ parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
   if (infix)
     return g_strdup(infix + strlen(PARALLELIZE_BUFFER_INFIX));
   return g_strdup_printf("%s:%d:%d", name ? : "#buffer", yylloc->first_line, yylloc->first_column);
+}
+
+/* cfg_lexer_format_location_tag() of 3.38 names the place that the lexer has reached. */
+static EVTTAG *
+_tag_location(CfgLexer *lexer, const CFG_LTYPE *yylloc)
+{
+  gchar *location = parallelize_parser_location(lexer, yylloc);
+  EVTTAG *tag = evt_tag_str("location", location);
+
+  g_free(location);
+  return tag;
+}
+
+void
+parallelize_parser_mark_given(ParallelizeOptions *options, ParallelizeOption option, const gchar *name,
+                              CfgLexer *lexer, const CFG_LTYPE *yylloc)
+{
+  if (!parallelize_options_mark_given(options, option))
+    msg_warning("WARNING: an option of parallelize() is given more than once, the last one counts",
+                evt_tag_str("option", name),
+                _tag_location(lexer, yylloc));
+}
+
+gint64
+parallelize_parser_clamp(gint64 value, gint64 maximum, const gchar *name, CfgLexer *lexer,
+                         const CFG_LTYPE *yylloc)
+{
+  if (value <= maximum)
+    return value;
+  msg_warning("WARNING: the value of an option of parallelize() is too large, its maximum is used",
+              evt_tag_str("option", name),
+              evt_tag_printf("value", "%" G_GINT64_FORMAT, value),
+              evt_tag_printf("maximum", "%" G_GINT64_FORMAT, maximum),
+              _tag_location(lexer, yylloc));
+  return maximum;
 }

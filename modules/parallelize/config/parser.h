@@ -20,6 +20,14 @@ extern CfgParser resequence_element_parser;
 /* Start with fresh options, whatever a failed parse has left. */
 void parallelize_parser_reset_options(ParallelizeOptions **options);
 
+/* Note that the option is given.  If it was given before, warn that the last one counts. */
+void parallelize_parser_mark_given(ParallelizeOptions *options, ParallelizeOption option, const gchar *name,
+                                   CfgLexer *lexer, const CFG_LTYPE *yylloc);
+
+/* Returns the smaller one of `value` and `maximum`.  If it is `maximum`, warn. */
+gint64 parallelize_parser_clamp(gint64 value, gint64 maximum, const gchar *name, CfgLexer *lexer,
+                                const CFG_LTYPE *yylloc);
+
 /* "file:line:column" of the element that the token belongs to; caller frees. */
 gchar *parallelize_parser_location(CfgLexer *lexer, const CFG_LTYPE *yylloc);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pipes/options.h"
-#include "template/templates.h"
+#include "host/template-type.h"
 
 #include <sched.h>
 #include <string.h>
@@ -28,6 +28,7 @@ parallelize_options_clone(const ParallelizeOptions *self)
 
   *cloned = *self;
   cloned->partition_key = g_strdup(self->partition_key);
+  cloned->partition_key_type = g_strdup(self->partition_key_type);
   cloned->id = g_strdup(self->id);
   return cloned;
 }
@@ -36,6 +37,7 @@ void
 parallelize_options_free(ParallelizeOptions *self)
 {
   g_free(self->partition_key);
+  g_free(self->partition_key_type);
   g_free(self->id);
   g_free(self);
 }
@@ -56,17 +58,50 @@ parallelize_options_set_empty_key(ParallelizeOptions *self, const gchar *value)
   return self->empty_key_round_robin || strcmp(value, "ordered") == 0;
 }
 
-gboolean
-parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *text, GlobalConfig *cfg,
-                                      GError **error)
+void
+parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *type, const gchar *text)
 {
-  LogTemplate *template = log_template_new(cfg, NULL);
-  gboolean compiles = log_template_compile(template, text, error);
-
-  log_template_unref(template);
   g_free(self->partition_key);
   self->partition_key = g_strdup(text);
+  g_free(self->partition_key_type);
+  self->partition_key_type = g_strdup(type);
+}
+
+gboolean
+parallelize_options_check_partition_key(const ParallelizeOptions *self, GlobalConfig *cfg, GError **error)
+{
+  LogTemplate *key = log_template_new(cfg, NULL);
+  gboolean compiles = log_template_compile(key, self->partition_key, error);
+
+  log_template_unref(key);
   return compiles;
+}
+
+gboolean
+parallelize_options_check_partition_key_type(const ParallelizeOptions *self, GlobalConfig *cfg, GError **error)
+{
+  LogTemplate *key = log_template_new(cfg, NULL);
+  gboolean is_taken = log_template_compile(key, self->partition_key, error)
+                      && host_template_set_type(key, self->partition_key_type, error);
+
+  log_template_unref(key);
+  return is_taken;
+}
+
+LogTemplate *
+parallelize_options_create_partition_key(const ParallelizeOptions *self, GlobalConfig *cfg)
+{
+  LogTemplate *key;
+  gboolean is_valid;
+
+  if (!self->partition_key)
+    return NULL;
+  key = log_template_new(cfg, NULL);
+  /* it was when the options were parsed */
+  is_valid = log_template_compile(key, self->partition_key, NULL)
+             && (!self->partition_key_type || host_template_set_type(key, self->partition_key_type, NULL));
+  g_assert(is_valid);
+  return key;
 }
 
 static void
@@ -94,9 +129,11 @@ parallelize_options_format(const ParallelizeOptions *self, GString *result)
     g_string_append_printf(result, "workers(%d) ", self->workers);
   if (self->partition_key)
     {
-      g_string_append(result, "worker-partition-key(");
+      const gchar *type = self->partition_key_type;
+
+      g_string_append_printf(result, "worker-partition-key(%s%s", type ? : "", type ? "(" : "");
       _format_string(result, self->partition_key);
-      g_string_append(result, ") ");
+      g_string_append_printf(result, "%s) ", type ? ")" : "");
     }
   if (self->given & PARALLELIZE_OPTION_EMPTY_KEY)
     g_string_append_printf(result, "empty-key(%s) ", self->empty_key_round_robin ? "round-robin" : "ordered");

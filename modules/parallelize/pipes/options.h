@@ -5,7 +5,7 @@
 #ifndef PARALLELIZE_PIPES_OPTIONS_H_INCLUDED
 #define PARALLELIZE_PIPES_OPTIONS_H_INCLUDED 1
 
-#include "syslog-ng.h"
+#include "template/templates.h"
 
 G_BEGIN_DECLS
 
@@ -20,6 +20,7 @@ typedef struct _ParallelizeOptions
 {
   gint workers;                 /* -1: one per available core; 0: off */
   gchar *partition_key;         /* template text; NULL: round-robin */
+  gchar *partition_key_type;    /* as in string("$HOST"); NULL: none is given */
   gboolean empty_key_round_robin;
   gint batch_size;              /* -1: default; 0: no limit */
   gint log_fetch_limit;         /* the same */
@@ -49,9 +50,18 @@ gboolean parallelize_options_mark_given(ParallelizeOptions *self, ParallelizeOpt
 /* FALSE: neither "ordered" nor "round-robin". */
 gboolean parallelize_options_set_empty_key(ParallelizeOptions *self, const gchar *value);
 
-/* Whether the template compiles.  On failure `error` is set. */
-gboolean parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *text, GlobalConfig *cfg,
-                                               GError **error);
+/* `type` may be NULL. */
+void parallelize_options_set_partition_key(ParallelizeOptions *self, const gchar *type, const gchar *text);
+
+/* True if the template compiles.  On failure `error` is set. */
+gboolean parallelize_options_check_partition_key(const ParallelizeOptions *self, GlobalConfig *cfg, GError **error);
+
+/* True if syslog-ng takes the type before the template, which compiles.  On failure `error` is set. */
+gboolean parallelize_options_check_partition_key_type(const ParallelizeOptions *self, GlobalConfig *cfg,
+                                                      GError **error);
+
+/* The key as a template; NULL: round-robin.  The caller owns it. */
+LogTemplate *parallelize_options_create_partition_key(const ParallelizeOptions *self, GlobalConfig *cfg);
 
 /* The options in the configuration's syntax, appended to `result`. */
 void parallelize_options_format(const ParallelizeOptions *self, GString *result);

@@ -57,7 +57,7 @@ Parallelize::Parallelize(PairedPipe *pipe, ParallelizeOptions *options, const ch
     worker_count_(parallelize_options_get_workers(options))
 {
   if (options->partition_key)
-    key_.emplace(options->partition_key, log_pipe_get_config(&pipe->super));
+    key_.emplace(options, log_pipe_get_config(&pipe->super));
   pipe_->is_off = !worker_count_;
 }
 

@@ -70,11 +70,9 @@ forward_unpacked(LogPipe *pipe, const UnpackedMessage &message, Ticket *ticket)
 
 /* -- The key -- */
 
-PartitionKey::PartitionKey(const char *text, GlobalConfig *cfg)
-  : template_key_(log_template_new(cfg, nullptr)), cfg_(cfg)
+PartitionKey::PartitionKey(const ParallelizeOptions *options, GlobalConfig *cfg)
+  : template_key_(parallelize_options_create_partition_key(options, cfg)), cfg_(cfg)
 {
-  const gboolean compiles = log_template_compile(template_key_, text, nullptr);
-  g_assert(compiles);
 }
 
 PartitionKey::~PartitionKey()

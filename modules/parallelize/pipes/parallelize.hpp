@@ -23,8 +23,8 @@ namespace parallelize {
 class PartitionKey
 {
 public:
-  // `text` compiles; it did when the options were parsed.
-  PartitionKey(const char *text, GlobalConfig *cfg);
+  // The options have a key.
+  PartitionKey(const ParallelizeOptions *options, GlobalConfig *cfg);
   ~PartitionKey();
   PartitionKey(const PartitionKey &) = delete;
 
