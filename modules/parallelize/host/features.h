@@ -20,6 +20,9 @@
 /* get_cached_realtime() in place of cached_g_current_time() */
 #define HOST_HAS_CACHED_REALTIME (VERSION_VALUE_CURRENT >= 0x0406)
 
+/* worker-partition-key() in destinations with workers() */
+#define HOST_HAS_DESTINATION_KEY (VERSION_VALUE_CURRENT >= 0x0404)
+
 /* filterx blocks that keep changes to themselves: 4.8 has them, 3.38 and 4.12 do not. */
 #ifdef PIF_SYNC_FILTERX
 #define HOST_HAS_FILTERX 1

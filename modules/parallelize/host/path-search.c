@@ -39,6 +39,44 @@ _find_pipes(GlobalConfig *cfg, gboolean (*matches)(LogPipe *))
   return result;
 }
 
+/* Add the pipes that directly follow `pipe`, and are not in `reached` yet, to `reached` and to `to_do`. */
+static void
+_reach_next(LogPipe *pipe, GHashTable *reached, GPtrArray *to_do)
+{
+  GList *arcs = log_pipe_get_arcs(pipe);
+
+  for (GList *item = arcs; item; item = item->next)
+    {
+      LogPipe *next = ((const Arc *) item->data)->to;
+
+      if (g_hash_table_add(reached, next))
+        g_ptr_array_add(to_do, next);
+    }
+  g_list_free_full(arcs, (GDestroyNotify) arc_free);
+}
+
+GPtrArray *
+host_path_find_after(LogPipe *pipe, HostPipePredicate matches, HostPipePredicate is_end)
+{
+  GPtrArray *result = g_ptr_array_new();
+  GHashTable *reached = g_hash_table_new(NULL, NULL);
+  GPtrArray *to_do = g_ptr_array_new();
+
+  _reach_next(pipe, reached, to_do);
+  for (guint i = 0; i < to_do->len; i++)
+    {
+      LogPipe *next = g_ptr_array_index(to_do, i);
+
+      if (matches(next))
+        g_ptr_array_add(result, next);
+      if (!is_end || !is_end(next))
+        _reach_next(next, reached, to_do);
+    }
+  g_ptr_array_free(to_do, TRUE);
+  g_hash_table_unref(reached);
+  return result;
+}
+
 /* True if messages get from a pipe of `from` to a pipe of `to`. */
 static gboolean
 _reach(GPtrArray *from, GPtrArray *to)

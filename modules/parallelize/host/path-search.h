@@ -9,6 +9,15 @@
 
 G_BEGIN_DECLS
 
+typedef gboolean (*HostPipePredicate)(LogPipe *pipe);
+
+/*
+ * Returns the pipes after `pipe` for which `matches` is true.  The search does
+ * not go on after pipes for which `is_end` is true; NULL: there are none.
+ * Main thread, after a configuration was compiled.  The caller owns the array.
+ */
+GPtrArray *host_path_find_after(LogPipe *pipe, HostPipePredicate matches, HostPipePredicate is_end);
+
 /*
  * True if messages reach the pipe from a grouping-by().  From 4.2 on,
  * grouping-by() retains messages without marking them, and reads them when

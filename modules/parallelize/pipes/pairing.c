@@ -143,6 +143,14 @@ pairing_run(GlobalConfig *cfg)
     }
 }
 
+gboolean
+pairing_is_active(LogPipe *pipe)
+{
+  const PairedPipe *self = (const PairedPipe *) pipe;
+
+  return (_has_role(pipe, PAIRING_OPENS) && !self->is_off) || (_has_role(pipe, PAIRING_CLOSES) && self->inlets->len > 0);
+}
+
 const PairingInlet *
 pairing_find_inlet(const PairedPipe *self, gconstpointer opening)
 {

@@ -59,6 +59,9 @@ void paired_pipe_init_instance(PairedPipe *self, PairingRole role, void (*destro
  */
 void pairing_run(GlobalConfig *cfg);
 
+/* True if the pipe is of one of both kinds, and does something.  After the configuration was initialized. */
+gboolean pairing_is_active(LogPipe *pipe);
+
 /* Returns the entry of `opening` in the inlets of `self`, or NULL.  Any thread, after the pairing. */
 const PairingInlet *pairing_find_inlet(const PairedPipe *self, gconstpointer opening);
 

@@ -10,6 +10,7 @@
 #include "host/thread-ids.h"
 #include "host/when-running.h"
 #include "pipes/parallelize.hpp"
+#include "pipes/path-warnings.hpp"
 #include "pipes/resequence-pipe.h"
 
 #include <string>
@@ -218,6 +219,14 @@ Parallelize::report_start()
 }
 
 void
+Parallelize::warn_about_path() const
+{
+  const ParallelElement element = {&pipe_->super, options_->partition_key, id_.c_str(), location_.c_str()};
+
+  warn_about_destinations(element);
+}
+
+void
 Parallelize::post_config_init()
 {
   if (!parallelize_options_get_workers(options_))
@@ -225,7 +234,8 @@ Parallelize::post_config_init()
   if (!worker_count_)
     return;
   upstream_retains_messages_ = host_path_upstream_retains_messages(&pipe_->super);
-  g_ptr_array_foreach(pipe_->outlets, resequence_pipe_check_upstream, nullptr);
+  warn_about_path();
+  g_ptr_array_foreach(pipe_->outlets, resequence_pipe_check_path, nullptr);
   threads_->start();
   has_run_ = true;
   metrics_ = std::make_unique<Metrics>(*engine_, worker_count_, id_.c_str(), location_.c_str(),

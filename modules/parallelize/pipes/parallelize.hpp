@@ -92,6 +92,7 @@ private:
   bool create_workers();
   void free_engine();
   void report_off();
+  void warn_about_path() const;
   void report_start();
   void log_totals();
   const char *key_advice() const;

@@ -9,6 +9,7 @@
 #include "host/pipe-methods.h"
 #include "pipes/packed-message.hpp"
 #include "pipes/pairing.h"
+#include "pipes/path-warnings.hpp"
 #include "pipes/ticket.hpp"
 
 #include <string>
@@ -37,11 +38,19 @@ public:
         return false;
       }
     upstream_retains_messages_ = true;  // until that is known
+    is_path_checked_ = false;
     return true;
   }
 
-  // [main]
-  void check_upstream() { upstream_retains_messages_ = host_path_upstream_retains_messages(&pipe_->super); }
+  // [main]  Each partner calls it; the first call does everything.
+  void check_path()
+  {
+    if (is_path_checked_)
+      return;
+    is_path_checked_ = true;
+    upstream_retains_messages_ = host_path_upstream_retains_messages(&pipe_->super);
+    warn_about_destinations(&pipe_->super, location_.c_str());
+  }
 
   // Any thread that forwards messages
   void queue(LogMessage *msg, const LogPathOptions *path_options)
@@ -73,6 +82,7 @@ private:
   PairedPipe *const pipe_;
   const std::string location_;
   bool upstream_retains_messages_ = true;       // see host/path-search.h
+  bool is_path_checked_ = false;        // since the last init()
 };
 
 }
@@ -142,9 +152,9 @@ _new(gchar *location, GlobalConfig *cfg) noexcept
 }
 
 void
-resequence_pipe_check_upstream(gpointer s, gpointer)
+resequence_pipe_check_path(gpointer s, gpointer)
 {
-  cpp_of(s).check_upstream();
+  cpp_of(s).check_path();
 }
 
 LogPipe *

@@ -11,10 +11,10 @@ LogPipe *resequence_pipe_new(gchar *location, GlobalConfig *cfg);
 
 /*
  * A GFunc for such pipes: looks whether an element before the pipe retains
- * messages.  Main thread, after the configuration was initialized and before the
- * workers start.
+ * messages, and warns of destinations after it that undo its order.  Main thread,
+ * after the configuration was initialized and before the workers start.
  */
-void resequence_pipe_check_upstream(gpointer s, gpointer user_data);
+void resequence_pipe_check_path(gpointer s, gpointer user_data);
 
 G_END_DECLS
 
