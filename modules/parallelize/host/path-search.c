@@ -92,6 +92,26 @@ _reach(GPtrArray *from, GPtrArray *to)
   return result;
 }
 
+GPtrArray *
+host_path_find_before(LogPipe *pipe, HostPipePredicate matches)
+{
+  GPtrArray *result = _find_pipes(log_pipe_get_config(pipe), matches);
+  GPtrArray *itself = g_ptr_array_new();
+  GPtrArray *other = g_ptr_array_new();
+
+  g_ptr_array_add(itself, pipe);
+  for (guint i = result->len; i > 0; i--)
+    {
+      g_ptr_array_set_size(other, 0);
+      g_ptr_array_add(other, g_ptr_array_index(result, i - 1));
+      if (!_reach(other, itself))
+        g_ptr_array_remove_index(result, i - 1);
+    }
+  g_ptr_array_free(other, TRUE);
+  g_ptr_array_free(itself, TRUE);
+  return result;
+}
+
 /* True if messages get to `pipe` from a pipe for which `matches` is true, or, if `either_way`, from `pipe` to it. */
 static gboolean
 _shares_path_with(LogPipe *pipe, gboolean (*matches)(LogPipe *), gboolean either_way)

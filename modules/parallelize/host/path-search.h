@@ -18,6 +18,9 @@ typedef gboolean (*HostPipePredicate)(LogPipe *pipe);
  */
 GPtrArray *host_path_find_after(LogPipe *pipe, HostPipePredicate matches, HostPipePredicate is_end);
 
+/* Returns the pipes before `pipe` for which `matches` is true.  The same. */
+GPtrArray *host_path_find_before(LogPipe *pipe, HostPipePredicate matches);
+
 /*
  * True if messages reach the pipe from a grouping-by().  From 4.2 on,
  * grouping-by() retains messages without marking them, and reads them when

@@ -224,6 +224,8 @@ Parallelize::warn_about_path() const
   const ParallelElement element = {&pipe_->super, options_->partition_key, id_.c_str(), location_.c_str()};
 
   warn_about_destinations(element);
+  warn_about_python_parsers(element);
+  warn_about_filterx(element);
 }
 
 void

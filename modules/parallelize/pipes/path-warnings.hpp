@@ -20,6 +20,10 @@ struct ParallelElement
 // Warn if a destination undoes the order that the element keeps per key.
 void warn_about_destinations(const ParallelElement &element);
 
+// Warn if several threads make a fault of syslog-ng likely that ends it.
+void warn_about_python_parsers(const ParallelElement &element);
+void warn_about_filterx(const ParallelElement &element);
+
 // Warn if a destination undoes the order that a resequence() with partners restores.
 void warn_about_destinations(LogPipe *resequence, const char *location);
 
