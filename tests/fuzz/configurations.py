@@ -22,6 +22,7 @@ NUMBERS = ("0", "1", "2", "8", "1024", "1025", "-1", "007", "0x10", "1.5", "1e3"
            "4294967296", "''", "\"3\"", "auto", "yes")
 STRINGS = ('""', '"$HOST"', '"${HOST}"', '"$(echo $HOST)"', '"$(nonsense)"', '"${unclosed"', '"$("', '"%s%n"', "'$PROGRAM'",
            '"\\n\\t\\x00"', '"a\\"b"', '"' + "k" * 5000 + '"', '"${.sdata.a@1.b:-x}"', "bareword", "12", '"é\\xff"', "`undefined`",
+           'string("$HOST")', 'int64(5)', 'nonsense("x")', 'string(',
            '"$(list-head ${a})"', '"@define x y"', '"#"', '"$(if (\'${A}\' eq \'b\') \'c\' \'d\')"')
 NUMERIC = ("workers", "partitions", "batch-size", "batch_size", "log-fetch-limit", "log_fetch_limit", "prefetch")
 TEXTUAL = ("worker-partition-key", "worker_partition_key", "partition-key", "partition_key", "id")
