@@ -19,15 +19,15 @@ FILTERX = (
 PARSERS = """
 python {
 try:
-    from syslogng import LogParser
+    from syslogng import LogDestination, LogParser
 except ImportError:
-    LogParser = object
+    LogDestination = LogParser = object
 
 class Names(LogParser):
     def parse(self, message):
         return True
 
-class Destination(object):
+class Destination(LogDestination):
     def send(self, message):
         return True
 };
