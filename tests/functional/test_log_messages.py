@@ -227,3 +227,42 @@ def test_key_without_a_macro(syslog_ng):
     syslog_ng.start('log { source { internal(); }; parallelize(worker-partition-key("HOST")); };')
     (warning,) = syslog_ng.logged("WARNING: .*contains no macro")
     assert "worker-partition-key='HOST'" in warning
+
+
+# Keys that are empty
+
+EMPTY_KEYS = r"WARNING: the worker-partition-key\(\) of parallelize\(\) is empty for all messages so far"
+
+
+def run_with_key(daemon, stream, options, count):
+    """Two seconds are looked at after the last message has been processed."""
+    path = "log { source(s_tcp); parallelize(workers(4) OPTIONS); rewrite(r_work); destination(d_trace); };"
+    daemon.start(TCP_SOURCE + work_and_trace(microseconds=100) + path.replace("OPTIONS", options))
+    send_tcp(daemon.port, stream.take(in_turn(50, count)))
+    daemon.wait_for_lines(count)
+    seen = daemon.element()["verdict"]["seconds"]
+    daemon.wait_for(lambda: daemon.element()["verdict"]["seconds"] > min(seen + 2, 8), "two more looks")
+    return daemon.logged(EMPTY_KEYS)
+
+
+def test_keys_that_are_all_empty(syslog_ng, stream):
+    (warning,) = run_with_key(syslog_ng, stream, 'worker-partition-key("${.no.such.name}")', 3000)
+    assert "processed one at a time" in warning and "empty-key(round-robin)" in warning
+    assert "worker-partition-key='${.no.such.name}'" in warning
+    assert f"location='{syslog_ng.config_file}:" in warning
+    assert syslog_ng.element()["counters"]["empty_keys"] > 1000
+
+
+def test_keys_that_are_all_empty_and_keep_no_order(syslog_ng, stream):
+    options = 'worker-partition-key("${.no.such.name}") empty-key(round-robin)'
+    (warning,) = run_with_key(syslog_ng, stream, options, 3000)
+    assert "no order is kept" in warning and "one at a time" not in warning
+
+
+@pytest.mark.parametrize("options, count", [
+    ('worker-partition-key("$PROGRAM")', 3000),
+    ('worker-partition-key("${.no.such.name}")', 500),
+    ("", 3000),
+])
+def test_keys_that_are_not_all_empty(syslog_ng, stream, options, count):
+    assert run_with_key(syslog_ng, stream, options, count) == []

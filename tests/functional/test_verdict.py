@@ -116,6 +116,16 @@ def test_key_bound_by_the_host(syslog_ng, stream):
     assert "keep-hostname(yes)" in found["advice"]
 
 
+def test_key_bound_by_keys_that_are_all_empty(syslog_ng, stream):
+    syslog_ng.start(path('workers(4) worker-partition-key("${.no.such.name}") prefetch(100)', microseconds=500))
+    with endless(syslog_ng, stream, keys=lambda number: number % 50):
+        found = wait_for_verdict(syslog_ng, "key-bound")
+    assert found["key"] == ""
+    assert "keys of all messages are empty" in found["explanation"]
+    assert 'worker-partition-key("${.no.such.name}")' in found["advice"]
+    assert "empty-key(round-robin)" in found["advice"]
+
+
 def test_key_bound_by_one_of_many(syslog_ng, stream):
     options = 'workers(8) worker-partition-key("$PROGRAM") prefetch(100)'
     syslog_ng.start(path(options, microseconds=500))

@@ -33,12 +33,12 @@ options(unsigned workers, bool keyed = true)
   };
 }
 
-class Watch final : private parallelize::StuckListener
+class Watch final : private parallelize::MonitorListener
 {
 public:
   explicit Watch(FakeHost &host)
     : host_(host),
-      monitor_(host.engine(), {.cores = 2, .key_advice = "another key", .stuck_ns = 5 * second, .listener = *this}, 0)
+      monitor_(host.engine(), {.cores = 2, .key = "$HOST", .key_advice = "another key", .stuck_ns = 5 * second, .listener = *this}, 0)
   {
   }
 
@@ -59,6 +59,7 @@ public:
 private:
   void stuck(const parallelize::StuckThread &thread) override { tell("stuck", thread); }
   void stuck_no_more(const parallelize::StuckThread &thread) override { tell("free", thread); }
+  void keys_are_empty(std::uint64_t messages) override { told.push_back("empty keys " + std::to_string(messages)); }
 
   void
   tell(const std::string &what, const parallelize::StuckThread &thread)
@@ -482,6 +483,72 @@ Test(blocking, is_forgotten)
       watch.ticks(1);
     }
   assert_contains(watch.report(), {"neither helps nor harms"});
+}
+
+namespace {
+
+void
+send_batch(FakeHost &host, FakeSource &source, const std::string &key, unsigned messages)
+{
+  source.send(key, messages);
+  source.end_batch();
+  host.run_until_quiet();
+}
+
+}
+
+Test(empty_keys, are_told_once)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  send_batch(host, source, "", 999);
+  watch.ticks(3);
+  cr_assert(watch.told.empty());
+  send_batch(host, host.source(), "", 1);
+  watch.ticks(3);
+  cr_assert_eq(watch.told.size(), 1);
+  cr_assert_eq(watch.told[0], "empty keys 1000");
+  cr_assert_eq(host.counters().empty_keys, 1000);
+  assert_contains(watch.report(), {R"("empty_keys":1000)"});
+}
+
+Test(empty_keys, are_told_if_order_does_not_hold_them_up)
+{
+  parallelize::EngineOptions round_robin = options(2);
+  round_robin.empty_key_round_robin = true;
+  FakeHost host(round_robin);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  send_batch(host, source, "", 1000);
+  watch.ticks(1);
+  cr_assert_eq(watch.told.size(), 1);
+}
+
+Test(empty_keys, are_no_matter_if_one_message_has_a_key)
+{
+  FakeHost host(options(2));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  send_batch(host, host.source(), "a", 1);
+  send_batch(host, source, "", 5000);
+  watch.ticks(3);
+  cr_assert(watch.told.empty());
+  cr_assert_eq(host.counters().empty_keys, 5000);
+}
+
+Test(empty_keys, are_no_matter_without_a_key)
+{
+  FakeHost host(options(2, false));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  Watch watch(host);
+  send_batch(host, source, "", 5000);
+  watch.ticks(3);
+  cr_assert(watch.told.empty());
 }
 
 Test(counting, of_messages_that_came_while_others_of_their_key_were_in_flight)

@@ -269,6 +269,32 @@ Test(verdict, one_key)
   cr_assert_eq(it.judged().advice, "Another key.");
 }
 
+Test(verdict, keys_that_are_all_empty)
+{
+  Case it({4, 3, 2, 1});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("", 1, 1);
+  it.context.hottest_is_empty = true;
+  it.context.key = "${HOSST}";
+  assert_class(it, Bottleneck::key);
+  cr_assert_eq(it.judged().key, "");
+  cr_assert(contains(it.judged().explanation, "The keys of all messages are empty."));
+  cr_assert(contains(it.judged().advice, "worker-partition-key(\"${HOSST}\")"));
+  cr_assert(contains(it.judged().advice, "empty-key(round-robin)"));
+}
+
+Test(verdict, keys_that_are_mostly_empty)
+{
+  Case it({4, 3, 2, 1});
+  it.process(1'000);
+  it.wait(500);
+  it.keys("", 0.9, 5);
+  it.context.hottest_is_empty = true;
+  assert_class(it, Bottleneck::key);
+  cr_assert(contains(it.judged().explanation, "Messages with an empty key take 90% of"));
+}
+
 Test(verdict, one_key_among_many)
 {
   Case it({10, 2, 1, 1, 1, 0, 0, 0});

@@ -37,6 +37,8 @@ struct ProducerCounters
   Counter handed_over;          // messages
   Counter hand_overs;
   Counter ordered;              // messages that came while their strand was not idle
+  Counter empty_keys;           // messages whose key was looked at and is empty
+  Counter saw_key;              // 1: a key was not empty
   // Inline messages.  EngineCounters::inlined has those of `assisted` as well.
   std::array<Counter, inline_reasons> inlined;
   Counter assisted;             // messages handed over, and started by a producer
@@ -55,6 +57,8 @@ struct EngineCounters
   std::uint64_t waiting = 0;            // of these: not started
   std::uint64_t hand_overs = 0;         // of one or more messages each
   std::uint64_t ordered = 0;            // messages that came while their strand was not idle
+  std::uint64_t empty_keys = 0;         // messages whose key was looked at and is empty
+  bool saw_key = false;                 // a key was not empty
   // Inline messages, and those of ProducerCounters::assisted, which count as crowded.
   std::array<std::uint64_t, inline_reasons> inlined = {};
   std::uint64_t worth_a_hand_over = 0;  // of these: all but too_cheap

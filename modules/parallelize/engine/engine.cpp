@@ -157,6 +157,8 @@ Engine::counters() const
         handed_over += counters.handed_over.get();
         result.hand_overs += counters.hand_overs.get();
         result.ordered += counters.ordered.get();
+        result.empty_keys += counters.empty_keys.get();
+        result.saw_key = result.saw_key || counters.saw_key.get();
         result.sources_busy_ns += counters.inline_busy_ns.get() + runner.busy.read([this] { return now(); });
         result.source_yields += counters.yields.get();
       }

@@ -109,8 +109,14 @@ Producer::look_at_key(void *arrival)
 {
   Key key;
   key.text = core_.callbacks.key(arrival);
-  if (key.text.empty() && core_.options.empty_key_round_robin)
-    return key;
+  if (key.text.empty())
+    {
+      counters.empty_keys.add(1);
+      if (core_.options.empty_key_round_robin)
+        return key;
+    }
+  else if (!counters.saw_key.get())
+    counters.saw_key.set(1);
   key.hash = core_.hash(key.text.data(), key.text.size());
   key.strand = &core_.strands[core_.strand_of(key.hash)];
   return key;

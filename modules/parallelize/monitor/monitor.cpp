@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t judged_ticks = 10;
 constexpr unsigned least_samples = 32;       // that tell which key takes most of the time
+constexpr std::uint64_t enough_empty_keys = 1000;       // messages: then the key is taken for wrong
 
 // The keys by the time that they take.  Where messages are counted, more of a key's text is kept.
 HotKeys::Report
@@ -45,9 +46,22 @@ Monitor::tick(std::uint64_t cpu_ns)
   now.seen_full_inside += now.window_full_inside;
   now.seen_full_after += now.window_full_after;
   stuck_watch_.tick(now.time_ns);
+  look_for_empty_keys();
   history_.push_back(std::move(now));
   if (history_.size() > judged_ticks)
     history_.pop_front();
+}
+
+void
+Monitor::look_for_empty_keys()
+{
+  if (told_empty_keys_ || !engine_.options().keyed)
+    return;
+  const EngineCounters counters = engine_.counters();
+  if (counters.saw_key || counters.empty_keys < enough_empty_keys)
+    return;
+  told_empty_keys_ = true;
+  options_.listener.keys_are_empty(counters.empty_keys);
 }
 
 Snapshot
@@ -96,6 +110,7 @@ Monitor::context(const HotKeys::Report &by_messages, const HotKeys::Report &by_t
 
   result.cores = options_.cores;
   result.keyed = engine_.options().keyed;
+  result.key = options_.key;
   result.key_advice = options_.key_advice;
   result.distinct_keys = by_messages.keys.size();
   result.distinct_keys_known = by_messages.complete;
@@ -104,6 +119,7 @@ Monitor::context(const HotKeys::Report &by_messages, const HotKeys::Report &by_t
     {
       const HotKey &hottest = judged.keys.front();
       result.hottest_key = shown_key(hottest.key, hottest.cut);
+      result.hottest_is_empty = hottest.key.empty();
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
   result.window = engine_.windows().last_size.load(std::memory_order_relaxed);

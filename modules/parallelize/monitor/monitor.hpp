@@ -13,12 +13,24 @@
 
 namespace parallelize {
 
+// Called inside Monitor::tick().
+class MonitorListener : public StuckListener
+{
+public:
+  // The keys of all messages so far are empty: `messages` of them.  Once.
+  virtual void keys_are_empty(std::uint64_t messages) = 0;
+
+protected:
+  ~MonitorListener() = default;
+};
+
 struct MonitorOptions
 {
   unsigned cores;               // that the process may use
+  std::string key;              // the template; empty: none
   std::string key_advice;       // how to get a better key
   std::uint64_t stuck_ns;       // a thread is stuck after this time with one message
-  StuckListener &listener;
+  MonitorListener &listener;
 };
 
 // All functions: one thread, which need not be one that the engine knows.
@@ -39,11 +51,13 @@ private:
   Snapshot take_snapshot(std::uint64_t cpu_ns) const;
   VerdictContext context(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
   void add_stuck(VerdictContext &context) const;
+  void look_for_empty_keys();
 
   const Engine &engine_;
   const MonitorOptions options_;
   StuckWatch stuck_watch_;
   std::deque<Snapshot> history_;        // one a tick, the oldest first; never empty
+  bool told_empty_keys_ = false;
 };
 
 }

@@ -95,6 +95,7 @@ private:
     integer("parked", counters.parked);
     integer("batches", counters.hand_overs);
     integer("ordered", counters.ordered);
+    integer("empty_keys", counters.empty_keys);
     integer("steals", counters.stolen);
     integer("wakeups", counters.wakeups);
     integer("outrun", counters.source_yields);

@@ -220,9 +220,25 @@ private:
     verdict_.bottleneck = Bottleneck::key;
     verdict_.key = context_.hottest_key;
     verdict_.key_share = context_.hottest_share;
+    if (context_.hottest_is_empty)
+      {
+        empty_key();
+        return;
+      }
     verdict_.explanation = "The messages of one key take " + percent(context_.hottest_share)
                            + " of the processing time. They are processed one at a time, and other workers are idle.";
     verdict_.advice = sentence(context_.key_advice);
+  }
+
+  void empty_key()
+  {
+    const bool all = context_.distinct_keys == 1 && context_.distinct_keys_known;
+    verdict_.explanation = all ? "The keys of all messages are empty."
+                               : "Messages with an empty key take " + percent(context_.hottest_share)
+                                   + " of the processing time.";
+    verdict_.explanation += " They are processed one at a time, and other workers are idle.";
+    verdict_.advice = "Check the names of the macros in worker-partition-key(\"" + context_.key
+                      + "\"), or use empty-key(round-robin) if the order of these messages does not matter.";
   }
 
   void stuck()

@@ -40,8 +40,10 @@ struct VerdictContext
 {
   unsigned cores = 1;
   bool keyed = false;
+  std::string key;                      // the template
   std::string key_advice;               // how to get a better key
   std::string hottest_key;
+  bool hottest_is_empty = false;
   double hottest_share = 0;             // of the processing time; 0: unknown
   unsigned distinct_keys = 0;           // at least this many
   bool distinct_keys_known = false;     // exactly this many

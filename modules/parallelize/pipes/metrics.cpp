@@ -40,6 +40,7 @@ constexpr Metric<EngineCounters> element_metrics[] = {
   {"parallelized_parked_events", "parked", &EngineCounters::parked, Kind::gauge},
   {"parallelized_handed_over_batches_total", "batches", &EngineCounters::hand_overs},
   {"parallelized_ordered_events_total", "ordered", &EngineCounters::ordered},
+  {"parallelized_empty_key_events_total", "empty_keys", &EngineCounters::empty_keys},
   {"parallelized_source_yields_total", "source_yields", &EngineCounters::source_yields},
 };
 
@@ -134,7 +135,8 @@ Metrics::Metrics(Engine &engine, unsigned workers, const char *id, const char *l
   : engine_(engine), workers_(workers), id_(make_unique_id(id)), location_(location), has_key_(key),
     key_(key ? key : ""),
     monitor_(engine,
-             {.cores = parallelize_count_cores(), .key_advice = key_advice, .stuck_ns = stuck_ns, .listener = *this},
+             {.cores = parallelize_count_cores(), .key = key_, .key_advice = key_advice, .stuck_ns = stuck_ns,
+              .listener = *this},
              processor_time())
 {
   register_counters();
@@ -259,6 +261,21 @@ Metrics::warn_of_source(const StuckThread &thread, const char *text) const
               evt_tag_printf("rcptid", "%" G_GUINT64_FORMAT, thread.message_id),
               evt_tag_printf("waiting", "%" G_GUINT64_FORMAT, thread.waiting),
               evt_tag_int("stuck_sources", thread.stuck_threads),
+              evt_tag_str("id", id_.c_str()),
+              evt_tag_str("location", location_.c_str()));
+}
+
+void
+Metrics::keys_are_empty(std::uint64_t messages)
+{
+  msg_warning(engine_.options().empty_key_round_robin
+                ? "WARNING: the worker-partition-key() of parallelize() is empty for all messages so far, so no order is "
+                  "kept; check the names of its macros, or leave worker-partition-key() out"
+                : "WARNING: the worker-partition-key() of parallelize() is empty for all messages so far, so they are "
+                  "processed one at a time; check the names of its macros, or use empty-key(round-robin) if order does "
+                  "not matter",
+              evt_tag_str("worker-partition-key", key_.c_str()),
+              evt_tag_printf("messages", "%" G_GUINT64_FORMAT, messages),
               evt_tag_str("id", id_.c_str()),
               evt_tag_str("location", location_.c_str()));
 }

@@ -16,7 +16,7 @@
 namespace parallelize {
 
 // All functions: main thread.
-class Metrics final : private StuckListener
+class Metrics final : private MonitorListener
 {
 public:
   // Make the control command known.  Any number of times.  C files: parallelize_metrics_init().
@@ -44,6 +44,7 @@ private:
 
   void stuck(const StuckThread &thread) override;
   void stuck_no_more(const StuckThread &thread) override;
+  void keys_are_empty(std::uint64_t messages) override;
   void warn_of_worker(const StuckThread &thread, const char *text) const;
   void warn_of_source(const StuckThread &thread, const char *text) const;
 
