@@ -2,6 +2,7 @@
 // Distributions, hot keys, the message that a thread is at, and JSON.
 
 #include "engine/counter.hpp"
+#include "engine/fetch-limit.hpp"
 #include "engine/histogram.hpp"
 #include "engine/hot-key.hpp"
 #include "engine/running-message.hpp"
@@ -98,6 +99,75 @@ Test(histogram, without_values)
   const Distribution distribution = Histogram().read();
   cr_assert_eq(distribution.count(), 0);
   cr_assert_eq(distribution.quantile(0.5), 0);
+}
+
+/* ------------------------------------------------------------------------
+ * Sources that read few messages at a time
+ * ------------------------------------------------------------------------ */
+
+namespace {
+
+// The last state after ten seconds of bursts: so many full batches, one that is not, and a pause.
+FetchPressure::State
+pressure_of_bursts(unsigned full, std::uint64_t round, std::uint64_t pause)
+{
+  FetchPressure pressure;
+  FetchPressure::State state = FetchPressure::low;
+  for (std::uint64_t now = 1; now < 10'000'000'000;)
+    {
+      for (unsigned i = 0; i < full; i++)
+        state = pressure.add(now += round, true);
+      pressure.add(now += round, false);
+      now += pause;
+    }
+  return state;
+}
+
+}
+
+Test(fetch_pressure, rises_once)
+{
+  FetchPressure pressure;
+  unsigned rises = 0;
+  FetchPressure::State state = FetchPressure::low;
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      state = pressure.add(1'000'000'000 + i * 100'000, true);
+      cr_assert(i > 60 || state == FetchPressure::low);
+      rises += state == FetchPressure::rises;
+    }
+  cr_assert_eq(state, FetchPressure::high);
+  cr_assert_eq(rises, 1);
+  cr_assert_eq(pressure.add(2'000'000'000, true), FetchPressure::low);
+}
+
+Test(fetch_pressure, of_a_coarse_clock)
+{
+  FetchPressure pressure;
+  FetchPressure::State state = FetchPressure::low;
+  for (std::uint64_t now = 1'000'000'000; now < 2'000'000'000; now += 100'000)
+    state = pressure.add(now / 4'000'000 * 4'000'000, true);
+  cr_assert_eq(state, FetchPressure::high);
+}
+
+// The buffer of a connection ends within a message now and then.
+Test(fetch_pressure, is_high_though_some_batches_are_not_full)
+{
+  cr_assert_eq(pressure_of_bursts(6, 100'000, 0), FetchPressure::high);
+}
+
+Test(fetch_pressure, is_low_if_messages_come_in_bursts)
+{
+  cr_assert_eq(pressure_of_bursts(2, 50'000, 0), FetchPressure::low);
+  cr_assert_eq(pressure_of_bursts(10, 50'000, 5'000'000), FetchPressure::low);
+  cr_assert_eq(pressure_of_bursts(50, 50'000, 100'000'000), FetchPressure::low);
+}
+
+Test(fetch_pressure, is_low_if_full_batches_come_at_intervals)
+{
+  FetchPressure pressure;
+  for (unsigned i = 0; i < 10'000; i++)
+    cr_assert_eq(pressure.add(1'000'000'000 + i * 500'000ull, true), FetchPressure::low);
 }
 
 /* ------------------------------------------------------------------------

@@ -60,6 +60,11 @@ private:
   void stuck(const parallelize::StuckThread &thread) override { tell("stuck", thread); }
   void stuck_no_more(const parallelize::StuckThread &thread) override { tell("free", thread); }
   void keys_are_empty(std::uint64_t messages) override { told.push_back("empty keys " + std::to_string(messages)); }
+  void
+  reads_few(const parallelize::LimitedSource::Report &source, double) override
+  {
+    told.push_back(source.source + " reads " + std::to_string(source.limit));
+  }
 
   void
   tell(const std::string &what, const parallelize::StuckThread &thread)
@@ -549,6 +554,95 @@ Test(empty_keys, are_no_matter_without_a_key)
   send_batch(host, source, "", 5000);
   watch.ticks(3);
   cr_assert(watch.told.empty());
+}
+
+namespace {
+
+// Eleven seconds.  A message takes 50 us.
+struct Fetching
+{
+  explicit Fetching(std::size_t limit) : host(options(2, false)), source(host.source()), watch(host)
+  {
+    host.reports_windows = true;
+    host.fetch_limit = limit;
+    host.start_asleep();
+  }
+
+  // Batches of `come` messages, `pause` nanoseconds apart.
+  void
+  read(unsigned come, std::uint64_t pause)
+  {
+    for (unsigned i = 0; i < 11; i++)
+      {
+        for (std::uint64_t time = 0; time < second / 4; time += pause)
+          {
+            send_batch(host, source, "a", come);
+            host.elapsed += pause;
+          }
+        watch.ticks(1);
+      }
+  }
+
+  FakeHost host;
+  FakeSource &source;
+  Watch watch;
+};
+
+}
+
+Test(fetch_limit, is_told_once_if_workers_are_idle)
+{
+  Fetching it(10);
+  it.read(10, 100'000);
+  cr_assert_eq(it.watch.told.size(), 1);
+  cr_assert_eq(it.watch.told[0], "s reads 10");
+  assert_contains(it.watch.report(), {R"("class":"source-bound")", "The source s reads 10 messages at a time"});
+}
+
+Test(fetch_limit, of_a_source_that_brings_fewer_messages)
+{
+  Fetching it(10);
+  it.read(9, 100'000);
+  cr_assert(it.watch.told.empty());
+  cr_assert_eq(it.host.counters().fetch_limited, 0);
+}
+
+Test(fetch_limit, of_a_source_that_has_to_wait_for_messages)
+{
+  Fetching it(10);
+  it.read(10, 600'000);
+  cr_assert(it.watch.told.empty());
+  cr_assert_eq(it.host.counters().fetch_limited, 0);
+}
+
+Test(fetch_limit, that_is_large)
+{
+  for (const unsigned limit : {100, 101})
+    {
+      Fetching it(limit);
+      for (unsigned i = 0; i < 200; i++)
+        {
+          send_batch(it.host, it.source, "a", limit);
+          it.host.elapsed += 100'000;
+        }
+      cr_assert_eq(it.host.counters().fetch_limited > 0, limit == 100);
+    }
+}
+
+Test(fetch_limit, that_is_unknown)
+{
+  Fetching it(0);
+  it.read(10, 100'000);
+  cr_assert(it.watch.told.empty());
+}
+
+Test(fetch_limit, of_messages_that_are_cheap)
+{
+  Fetching it(10);
+  it.host.cost = 100;
+  it.read(10, 100'000);
+  cr_assert(it.host.counters().too_cheap > 0);
+  cr_assert(it.watch.told.empty());
 }
 
 Test(counting, of_messages_that_came_while_others_of_their_key_were_in_flight)

@@ -227,6 +227,76 @@ Test(verdict, a_window_that_is_too_small)
   cr_assert(contains(it.judged().explanation, "10 messages"));
 }
 
+namespace {
+
+// A source reads few messages at a time, and the workers are idle for two thirds of the time.
+Case
+limited_by_fetches()
+{
+  Case it({3, 4});
+  it.process(1'000);
+  it.to.fetch_limited = 600;
+  it.context.limited_source = "s_tcp#0";
+  it.context.fetch_limit = 10;
+  return it;
+}
+
+bool
+names_fetches(const Case &it)
+{
+  return it.judged().fetch_limit && contains(it.judged().advice, "log-fetch-limit()");
+}
+
+}
+
+Test(verdict, a_source_that_reads_few_messages_at_a_time)
+{
+  const Case it = limited_by_fetches();
+  assert_class(it, Bottleneck::source);
+  cr_assert(names_fetches(it));
+  cr_assert_eq(it.judged().fetch_limit, 10);
+  cr_assert(contains(it.judged().explanation, "The source s_tcp#0 reads 10 messages at a time."));
+  cr_assert(contains(it.judged().advice, "log-iw-size()"));
+}
+
+Test(verdict, small_fetches_that_are_no_limit)
+{
+  Case few = limited_by_fetches();
+  few.to.fetch_limited = 400;
+  cr_assert_not(names_fetches(few));
+
+  Case busy = limited_by_fetches();
+  busy.to.busy_ns = {13 * second, 13 * second};
+  cr_assert_not(names_fetches(busy));
+  assert_class(busy, Bottleneck::balanced);
+
+  Case cheap = limited_by_fetches();
+  cheap.to.too_cheap = 600;
+  cr_assert_not(names_fetches(cheap));
+
+  Case blocking = limited_by_fetches();
+  blocking.context.blocks = true;
+  blocking.context.median_ns = 800;
+  cr_assert_not(names_fetches(blocking));
+
+  Case window = limited_by_fetches();
+  window.to.window_limited = 900;
+  cr_assert_not(names_fetches(window));
+
+  Case nothing = limited_by_fetches();
+  nothing.from = nothing.to;
+  nothing.from.time_ns -= 10 * second;
+  cr_assert_not(names_fetches(nothing));
+}
+
+Test(verdict, small_fetches_while_workers_are_busy_half_of_the_time)
+{
+  Case it = limited_by_fetches();
+  it.to.busy_ns = {11 * second, 12 * second};
+  assert_class(it, Bottleneck::source);
+  cr_assert(names_fetches(it));
+}
+
 Test(verdict, workers_that_wait_for_something)
 {
   Case it({10, 10});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "callbacks.hpp"
+#include "fetch-limit.hpp"
 #include "path-cost.hpp"
 #include "histogram.hpp"
 #include "hot-key.hpp"
@@ -132,6 +133,7 @@ struct Core
   HotKeys keys_by_messages;
   Samples samples;
   SourceWindows windows;
+  LimitedSource limited_source;
 
 private:
   static constexpr std::uint64_t hot_key_every_ns = 600'000'000'000;

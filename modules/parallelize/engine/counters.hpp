@@ -43,6 +43,7 @@ struct ProducerCounters
   std::array<Counter, inline_reasons> inlined;
   Counter assisted;             // messages handed over, and started by a producer
   Counter inline_busy_ns;       // processing inline messages; an estimate
+  Counter fetch_limited;        // messages that came in a small batch, of a source that has more to read
   Counter yields;               // times that the source gave way to the workers
   Counter inside_since;         // when the thread started to process messages; 0: it does not
 };
@@ -64,6 +65,7 @@ struct EngineCounters
   std::uint64_t worth_a_hand_over = 0;  // of these: all but too_cheap
   std::uint64_t too_cheap = 0;          // of these: not worth a hand-over
   std::uint64_t sources_busy_ns = 0;    // processing them
+  std::uint64_t fetch_limited = 0;      // messages that came in a small batch, of a source that has more to read
   std::uint64_t source_yields = 0;
   std::uint64_t parked = 0;             // copies that have come to an outlet before their turn
   std::uint64_t released = 0;           // copies whose turn has come, not yet published

@@ -160,6 +160,7 @@ Engine::counters() const
         result.empty_keys += counters.empty_keys.get();
         result.saw_key = result.saw_key || counters.saw_key.get();
         result.sources_busy_ns += counters.inline_busy_ns.get() + runner.busy.read([this] { return now(); });
+        result.fetch_limited += counters.fetch_limited.get();
         result.source_yields += counters.yields.get();
       }
   for (const std::uint64_t count : result.inlined)

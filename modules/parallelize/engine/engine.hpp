@@ -83,6 +83,7 @@ public:
 
   const EngineOptions &options() const { return core_.options; }
   const SourceWindows &windows() const { return core_.windows; }
+  LimitedSource::Report limited_source() const { return core_.limited_source.report(); }
   const Samples &samples() const { return core_.samples; }
   const HotKeys &keys_by_messages() const { return core_.keys_by_messages; }
   std::uint64_t messages_inside() const { return core_.messages_inside(); }

@@ -159,4 +159,17 @@ Producer::report_window(std::size_t window, std::size_t left, std::size_t came)
   core_.windows.report(window, left, came, core_.messages_inside() + pending_.size());
 }
 
+void
+Producer::report_fetch(const Fetch &fetch)
+{
+  if (!is_small_limit(fetch.limit))
+    return;
+  const FetchPressure::State state = cost_->fetch_pressure.add(core_.callbacks.coarse_now(), fetch.full);
+  if (state == FetchPressure::low)
+    return;
+  counters.fetch_limited.add(fetch.came);
+  if (state == FetchPressure::rises)
+    core_.limited_source.note(fetch);
+}
+
 }

@@ -2,6 +2,7 @@
 // Whether the thread of a source runs its messages inline.
 #pragma once
 
+#include "fetch-limit.hpp"
 #include "part-of-time.hpp"
 #include "path-cost.hpp"
 #include "slowness.hpp"
@@ -107,6 +108,9 @@ public:
 
   // For the runner of the source's thread: the source goes from thread to thread.
   SlownessWatch watch;
+
+  // Whether the source has more to read than it may read at a time.
+  FetchPressure fetch_pressure;
 
   // True if the thread of this source has been harmed lately.
   bool harmed(std::uint64_t now) const { return now < harmed_until_.load(relaxed); }

@@ -23,6 +23,13 @@
 /* worker-partition-key() in destinations with workers() */
 #define HOST_HAS_DESTINATION_KEY (VERSION_VALUE_CURRENT >= 0x0404)
 
+/* A reader that has read as many messages as it may keeps NC_AGAIN, in place of immediate_check. */
+#ifdef NC_AGAIN
+#define HOST_READER_TELLS_AGAIN 1
+#else
+#define HOST_READER_TELLS_AGAIN 0
+#endif
+
 /* filterx blocks that keep changes to themselves: 4.8 has them, 3.38 and 4.12 do not. */
 #ifdef PIF_SYNC_FILTERX
 #define HOST_HAS_FILTERX 1

@@ -4,10 +4,15 @@
 #include "host/batch-callbacks.h"
 #include "host/features.h"
 #include "host/worker-thread.h"
+#include "host/features.h"
+#include "logreader.h"
 #include "logsource.h"
 #if HOST_HAS_CLOSED_BATCHES
 #include "logthrsource/logthrsourcedrv.h"
 #endif
+
+/* What the readers of files and connections have in common, and no other source has. */
+static void (*free_reader)(LogPipe *);
 
 HostSource *
 host_source_of_message(LogMessage *msg)
@@ -65,10 +70,43 @@ host_source_get_maximum_window(LogMessage *msg)
   return source->full_window_size;
 }
 
+void
+host_source_learn_readers(void)
+{
+  LogPipe *reader;
+
+  if (free_reader)
+    return;
+  reader = (LogPipe *) log_reader_new(NULL);
+  free_reader = reader->free_fn;
+  log_pipe_unref(reader);
+}
+
+gsize
+host_source_get_fetch_limit(HostSource *source, gboolean *full)
+{
+  LogReader *reader = (LogReader *) source;
+
+  if (source->super.free_fn != free_reader)
+    return 0;
+#if HOST_READER_TELLS_AGAIN
+  *full = reader->notify_code == NC_AGAIN;
+#else
+  *full = reader->immediate_check;
+#endif
+  return MAX(reader->options->fetch_limit, 0);
+}
+
 const gchar *
-host_source_get_name(LogMessage *msg)
+host_source_get_name(HostSource *source)
+{
+  return source->stats_id ? : "";
+}
+
+const gchar *
+host_source_get_name_of_message(LogMessage *msg)
 {
   HostSource *source = host_source_of_message(msg);
 
-  return source && source->stats_id ? source->stats_id : "";
+  return source ? host_source_get_name(source) : "";
 }

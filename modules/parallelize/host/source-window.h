@@ -31,6 +31,23 @@ gboolean host_source_closes_each_batch(HostSource *source);
 gboolean host_source_get_window(HostSource *source, gsize *window, gsize *left);
 
 /*
+ * Learn what the sources are that have log-fetch-limit().  Main thread, before
+ * the first message; once.
+ */
+void host_source_learn_readers(void);
+
+/*
+ * Sets `full` to TRUE if the source has just read as many messages as it may
+ * read at a time, and returns that number.  0 if the source has no
+ * log-fetch-limit() or it is unknown.  The source's thread, at the end of its
+ * batch.
+ */
+gsize host_source_get_fetch_limit(HostSource *source, gboolean *full);
+
+/* Returns the name of the driver in syslog-ng's stats, or "".  The source owns the result. */
+const gchar *host_source_get_name(HostSource *source);
+
+/*
  * Returns the flow-control window of the connection that `msg` came from: the
  * number of messages that may be unacknowledged at the same time.  With
  * dynamic-window-size() it is the upper limit.  0 if it is unknown.  Any thread,
@@ -39,11 +56,10 @@ gboolean host_source_get_window(HostSource *source, gsize *window, gsize *left);
 gsize host_source_get_maximum_window(LogMessage *msg);
 
 /*
- * Returns the name of the driver that `msg` came from in syslog-ng's stats, or
- * "" if it is unknown.  The source owns the result.  Any thread, before the
- * message is acknowledged.
+ * The same as host_source_get_name() for the source of `msg`.  "" if that is
+ * unknown.  Any thread, before the message is acknowledged.
  */
-const gchar *host_source_get_name(LogMessage *msg);
+const gchar *host_source_get_name_of_message(LogMessage *msg);
 
 G_END_DECLS
 

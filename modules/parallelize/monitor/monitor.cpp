@@ -50,6 +50,7 @@ Monitor::tick(std::uint64_t cpu_ns)
   history_.push_back(std::move(now));
   if (history_.size() > judged_ticks)
     history_.pop_front();
+  look_for_small_fetches();
 }
 
 void
@@ -62,6 +63,22 @@ Monitor::look_for_empty_keys()
     return;
   told_empty_keys_ = true;
   options_.listener.keys_are_empty(counters.empty_keys);
+}
+
+// As the verdict does, when there is enough to judge.
+void
+Monitor::look_for_small_fetches()
+{
+  if (told_small_fetches_ || history_.size() < judged_ticks
+      || history_.back().fetch_limited == history_.front().fetch_limited)
+    return;
+  const HotKeys::Report by_messages = engine_.keys_by_messages().report();
+  const Verdict verdict = judge(history_.front(), history_.back(),
+                                context(by_messages, keys_by_time(engine_, by_messages)));
+  if (!verdict.fetch_limit)
+    return;
+  told_small_fetches_ = true;
+  options_.listener.reads_few(engine_.limited_source(), verdict.utilization);
 }
 
 Snapshot
@@ -88,6 +105,7 @@ Monitor::take_snapshot(std::uint64_t cpu_ns) const
   result.sources_busy_ns = counters.sources_busy_ns;
   result.came = windows.came.load(relaxed);
   result.window_limited = windows.window_limited.load(relaxed);
+  result.fetch_limited = counters.fetch_limited;
   if (!history_.empty())
     {
       result.seen_full_inside = history_.back().seen_full_inside;
@@ -123,6 +141,9 @@ Monitor::context(const HotKeys::Report &by_messages, const HotKeys::Report &by_t
       result.hottest_share = share(hottest.count - hottest.error, judged.total);
     }
   result.window = engine_.windows().last_size.load(std::memory_order_relaxed);
+  const LimitedSource::Report limited = engine_.limited_source();
+  result.limited_source = limited.source;
+  result.fetch_limit = limited.limit;
   result.blocks = engine_.blocks()
                   || std::any_of(history_.begin(), history_.end(), [](const Snapshot &then) { return then.blocks; });
   result.median_ns = engine_.samples().processing.read().quantile(0.5);

@@ -19,6 +19,8 @@ class MonitorListener : public StuckListener
 public:
   // The keys of all messages so far are empty: `messages` of them.  Once.
   virtual void keys_are_empty(std::uint64_t messages) = 0;
+  // A source reads so few messages at a time that workers are idle.  Once.
+  virtual void reads_few(const LimitedSource::Report &source, double utilization) = 0;
 
 protected:
   ~MonitorListener() = default;
@@ -52,12 +54,14 @@ private:
   VerdictContext context(const HotKeys::Report &by_messages, const HotKeys::Report &by_time) const;
   void add_stuck(VerdictContext &context) const;
   void look_for_empty_keys();
+  void look_for_small_fetches();
 
   const Engine &engine_;
   const MonitorOptions options_;
   StuckWatch stuck_watch_;
   std::deque<Snapshot> history_;        // one a tick, the oldest first; never empty
   bool told_empty_keys_ = false;
+  bool told_small_fetches_ = false;
 };
 
 }

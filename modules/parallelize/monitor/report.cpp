@@ -104,6 +104,7 @@ private:
     for (std::size_t reason = 0; reason < inline_reasons; reason++)
       integer(inline_reason_names[reason], counters.inlined[reason]);
     json_.end_object();
+    integer("fetch_limited", counters.fetch_limited);
     json_.name("windows");
     windows();
     seconds("sources_busy_seconds", counters.sources_busy_ns);

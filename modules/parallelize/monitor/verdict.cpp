@@ -78,6 +78,8 @@ public:
       one_key_stands_out() ? key_bound() : order_bound();
     else if (windows_limit_inside())
       window_bound();
+    else if (fetch_limits())
+      fetch_bound();
     else if (verdict_.utilization < half)
       source_bound();
     else
@@ -175,6 +177,15 @@ private:
   bool limited_by_resequence() const
   {
     return windows_limit_inside() && to_.parked > 0 && to_.parked >= to_.in_flight;
+  }
+
+  // True if most messages came in small batches of sources that have more, and
+  // the workers could process more.
+  bool fetch_limits() const
+  {
+    return context_.fetch_limit > 0 && to_.entered > from_.entered && verdict_.utilization < nearly_saturated
+           && difference(from_.fetch_limited, to_.fetch_limited) >= half * difference(from_.came, to_.came)
+           && !most_run_inline_as_cheap() && !(context_.blocks && most_are_cheap());
   }
 
   bool one_key_stands_out() const
@@ -293,6 +304,17 @@ private:
     verdict_.explanation = "The sources' windows are used up while workers are idle"
                            + (context_.window ? ": " + std::to_string(context_.window) + " messages a connection." : ".");
     verdict_.advice = "Increase log-iw-size() of the source, which is divided by its max-connections().";
+  }
+
+  void fetch_bound()
+  {
+    verdict_.bottleneck = Bottleneck::source;
+    verdict_.fetch_limit = context_.fetch_limit;
+    verdict_.explanation = "The source " + context_.limited_source + " reads "
+                           + std::to_string(context_.fetch_limit)
+                           + " messages at a time. It has more, and workers are idle while it comes back for them.";
+    verdict_.advice = "Increase log-fetch-limit() of the source, to 1000 for example, and log-iw-size() if its window is "
+                      "smaller than that. log-iw-size() is divided by max-connections().";
   }
 
   void source_bound()

@@ -26,6 +26,7 @@ struct Snapshot
   std::uint64_t sources_busy_ns = 0;
   std::uint64_t came = 0;               // messages of sources with a window
   std::uint64_t window_limited = 0;     // of these: messages that used up a window
+  std::uint64_t fetch_limited = 0;      // of these: messages that came in a small batch, of a source that has more to read
   bool window_full_inside = false;      // now: messages in flight have used up a window
   bool window_full_after = false;       // now: messages that left the element and are not acknowledged have
   std::uint64_t seen_full_inside = 0;   // snapshots, one a second, that found it so
@@ -48,6 +49,8 @@ struct VerdictContext
   unsigned distinct_keys = 0;           // at least this many
   bool distinct_keys_known = false;     // exactly this many
   std::size_t window = 0;               // messages of one connection; 0: unknown
+  std::string limited_source;           // a source that has more than it may read at a time
+  std::size_t fetch_limit = 0;          // messages that this source may read at a time; 0: there is none
 
   // Messages that block their thread
   bool blocks = false;                  // there was one in the time that is judged
@@ -90,6 +93,7 @@ struct Verdict
   double ordering_constraint_ratio = 0; // messages that had to wait for another one of their key
   double pending = 0;                   // messages, on average
   double cores_busy = 0;                // of the daemon
+  std::size_t fetch_limit = 0;          // the same: messages
   std::string key;                      // only if one limits the throughput
   double key_share = 0;
   std::string explanation;

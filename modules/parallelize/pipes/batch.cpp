@@ -38,10 +38,22 @@ Batch::~Batch()
     link = &(*link)->next_;
   *link = next_;
 
-  gsize window, left;
-  if (source_ && host_source_get_window(source_, &window, &left))
-    producer_.report_window(window, left, came_);
+  if (source_)
+    report_source();
   engine_.close(producer_);
+}
+
+// What the source has read, and what it may read.
+void
+Batch::report_source()
+{
+  gsize window, left;
+  if (host_source_get_window(source_, &window, &left))
+    producer_.report_window(window, left, came_);
+
+  gboolean full = FALSE;
+  if (const gsize limit = host_source_get_fetch_limit(source_, &full))
+    producer_.report_fetch({.came = came_, .limit = limit, .full = !!full, .source = host_source_get_name(source_)});
 }
 
 Batch *

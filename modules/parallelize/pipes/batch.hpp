@@ -48,6 +48,7 @@ private:
   ~Batch();
   Batch(const Batch &) = delete;
 
+  void report_source();
   void expect_callback();
   static gpointer callback_invoked(gpointer self) noexcept;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "pipes/metrics.hpp"
 
+#include "host/source-window.h"
 #include "pipes/options.h"
 #include "pipes/metrics.h"
 
@@ -128,6 +129,7 @@ Metrics::init() noexcept
 {
   if (!control_find_command(control_command))
     control_register_command(control_command, report_all, nullptr, FALSE);
+  host_source_learn_readers();
 }
 
 Metrics::Metrics(Engine &engine, unsigned workers, const char *id, const char *location, const char *key,
@@ -276,6 +278,20 @@ Metrics::keys_are_empty(std::uint64_t messages)
                   "not matter",
               evt_tag_str("worker-partition-key", key_.c_str()),
               evt_tag_printf("messages", "%" G_GUINT64_FORMAT, messages),
+              evt_tag_str("id", id_.c_str()),
+              evt_tag_str("location", location_.c_str()));
+}
+
+void
+Metrics::reads_few(const LimitedSource::Report &source, double utilization)
+{
+  msg_warning("WARNING: a source reads few messages at a time while workers of parallelize() are idle; increase its "
+              "log-fetch-limit(), and its log-iw-size() if the window of a connection is smaller than that",
+              evt_tag_str("source", source.source.c_str()),
+              evt_tag_long("messages_at_a_time", source.limit),
+              evt_tag_long("window_per_connection", engine_.windows().last_size.load(std::memory_order_relaxed)),
+              evt_tag_int("workers", workers_),
+              evt_tag_printf("busy", "%.0f%%", utilization * 100),
               evt_tag_str("id", id_.c_str()),
               evt_tag_str("location", location_.c_str()));
 }

@@ -45,6 +45,7 @@ private:
   void stuck(const StuckThread &thread) override;
   void stuck_no_more(const StuckThread &thread) override;
   void keys_are_empty(std::uint64_t messages) override;
+  void reads_few(const LimitedSource::Report &source, double utilization) override;
   void warn_of_worker(const StuckThread &thread, const char *text) const;
   void warn_of_source(const StuckThread &thread, const char *text) const;
 

@@ -148,7 +148,7 @@ Parallelize::check_source_window(LogMessage *msg)
     return;
   msg_warning("WARNING: window too small for parallelize(), one connection cannot keep the workers busy; "
               "increase log-iw-size() of the source, which is divided by its max-connections()",
-              evt_tag_str("source", host_source_get_name(msg)),
+              evt_tag_str("source", host_source_get_name_of_message(msg)),
               evt_tag_long("window_per_connection", window),
               evt_tag_long("wanted_per_connection", wanted),
               evt_tag_int("workers", worker_count_),
