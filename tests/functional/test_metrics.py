@@ -287,6 +287,46 @@ def test_hot_keys_and_their_shares(syslog_ng, stream):
     assert sum(hot["share"] for hot in [first, *others]) == pytest.approx(1)
 
 
+def test_sizes_of_batches(syslog_ng, stream):
+    source = TCP_SOURCE.replace("log-iw-size", "log-fetch-limit(20) log-iw-size")
+    syslog_ng.start(source + work_and_trace(microseconds=100) + PATH)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 1000)))
+    check_order(syslog_ng.wait_for_lines(1000), stream.sent)
+    element = syslog_ng.wait_for(
+        lambda: (found := syslog_ng.element())["batch_sizes"]["came"]["sum"] == 1000 and found, "all batches"
+    )
+    came, handed_over = element["batch_sizes"]["came"], element["batch_sizes"]["handed_over"]
+    assert came["max"] == came["p50"] == 20
+    assert 50 <= came["count"] < 200
+    assert handed_over["count"] == element["counters"]["batches"]
+    assert 1 <= handed_over["p50"] <= handed_over["max"] <= 20
+    for found in (came, handed_over):
+        assert sum(count for _, count in found["buckets"]) == found["count"]
+
+
+def test_time_from_the_receipt_of_messages(syslog_ng, stream):
+    """All wait in the element, which is known from the time that the daemon has received them."""
+    held = Hold(syslog_ng.path("hold"))
+    rewrite = """
+    rewrite r_hold { set("$(test-hold `dir`/hold)" value(".test.hold")); };
+    log { source(s_tcp); parallelize(workers(1) worker-partition-key("$PROGRAM")); rewrite(r_work); rewrite(r_hold);
+          destination(d_trace); flags(flow-control); };
+    """
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=500) + rewrite)
+    with held.held():
+        send_tcp(syslog_ng.port, stream.take(in_turn(3, 90)))
+        syslog_ng.wait_for(lambda: syslog_ng.element()["counters"]["entered"] == 90, "90 messages inside")
+        assert syslog_ng.element()["distributions"]["from_receipt"]["count"] == 0
+        seen = syslog_ng.report()["time"]
+        syslog_ng.wait_for(lambda: syslog_ng.report()["time"] > seen + 1, "a second")
+    check_order(syslog_ng.wait_for_lines(90), stream.sent)
+    found = syslog_ng.wait_for(
+        lambda: (element := syslog_ng.element())["counters"]["in_flight"] == 0 and element["distributions"], "an end"
+    )["from_receipt"]
+    assert found["count"] > 0
+    assert 1 < found["p50"] < 30
+
+
 def test_distributions(syslog_ng, stream):
     syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=2000) + PATH)
     send_tcp(syslog_ng.port, stream.take(in_turn(20, 1000)))

@@ -411,6 +411,7 @@ public:
   std::uint64_t elapsed = 1'000'000'000;                // nanoseconds on top of what messages take
   bool reports_windows = false;                         // of the sources
   std::size_t fetch_limit = 0;                          // of the sources, messages; 0: unknown
+  std::uint64_t message_age = 0;                        // when the engine asks for it
   std::string context;                                  // what a complaint starts with
   std::vector<std::string> hot_keys;                    // as reported
   std::function<void(const FakeMessage &)> on_forward;  // inside forward()
@@ -659,6 +660,9 @@ private:
     return static_cast<FakeNumber *>(message.handle)->number;
   }
 
+  std::uint64_t age(const parallelize::Message &) noexcept override { return message_age; }
+  std::uint64_t age_of_arrival(void *) noexcept override { return message_age; }
+
   void
   hot_key(std::string_view key, unsigned percent) noexcept override
   {
@@ -734,6 +738,7 @@ FakeSource::close()
   const unsigned came = std::exchange(came_, 0);
   if (host_.reports_windows)
     producer_->report_window(100, came < 100 ? 100 - came : 0, came);
+  producer_->report_batch(came);
   producer_->report_fetch({.came = came, .limit = host_.fetch_limit, .full = came >= host_.fetch_limit, .source = "s"});
   host_.engine_.close(*std::exchange(producer_, nullptr));
 }

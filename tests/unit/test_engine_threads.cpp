@@ -600,6 +600,9 @@ private:
     return static_cast<Message *>(message.handle)->number;
   }
 
+  std::uint64_t age(const parallelize::Message &) noexcept override { return 0; }
+  std::uint64_t age_of_arrival(void *) noexcept override { return 0; }
+
   void hot_key(std::string_view, unsigned) noexcept override {}
 
   void

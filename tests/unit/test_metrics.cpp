@@ -101,6 +101,46 @@ Test(histogram, without_values)
   cr_assert_eq(distribution.quantile(0.5), 0);
 }
 
+Test(histogram, values_up_to_a_bound_are_counted)
+{
+  Histogram histogram;
+  for (const std::uint64_t value : {1, 10, 100, 1000})
+    histogram.record(value, 2);
+  const Distribution distribution = histogram.read();
+  cr_assert_eq(distribution.count_up_to(0), 0);
+  cr_assert_eq(distribution.count_up_to(10), 4);
+  cr_assert_eq(distribution.count_up_to(999), 6);
+  cr_assert_eq(distribution.count_up_to(2000), 8);
+}
+
+Test(sizes, of_several_threads_are_added)
+{
+  SizeCounts some;
+  SizeCounts others;
+  for (unsigned i = 0; i < 99; i++)
+    some.record(10);
+  others.record(1'000'000);
+  SizeTotals totals;
+  totals.add(some);
+  totals.add(others);
+  const Distribution distribution = totals.read();
+  cr_assert_eq(distribution.count(), 100);
+  cr_assert_eq(distribution.sum(), 1'000'990);
+  cr_assert_eq(distribution.max(), 1'000'000);
+  cr_assert_eq(distribution.quantile(0.99), 10);
+}
+
+Test(sizes, that_are_small_are_exact)
+{
+  for (std::uint64_t size = 0; size < 32; size++)
+    cr_assert_eq(SizeBuckets::upper_bound(SizeBuckets::index_of(size)), size);
+  for (std::uint64_t size = 32; size < SizeBuckets::largest; size += 7)
+    {
+      const std::uint64_t bound = SizeBuckets::upper_bound(SizeBuckets::index_of(size));
+      cr_assert(bound >= size && bound < size + size / 16 + 1, "%lu: %lu", size, bound);
+    }
+}
+
 /* ------------------------------------------------------------------------
  * Sources that read few messages at a time
  * ------------------------------------------------------------------------ */

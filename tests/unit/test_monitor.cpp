@@ -937,6 +937,93 @@ Test(report, latency_is_waiting_and_processing_of_the_same_message)
                            R"("latency":{"count":1,"sum":17.000000)"});
 }
 
+Test(report, sizes_of_batches)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start();
+  Watch watch(host);
+  for (unsigned i = 0; i < 3; i++)
+    {
+      source.send("a", 7);
+      source.flush();
+      source.send("a", 3);
+      source.end_batch();
+    }
+  assert_contains(watch.report(), {R"("came":{"count":3,"sum":30,"p50":10,"p90":10,"p99":10,"p999":10,"max":10,)"
+                                   R"("buckets":[[10,3]]})",
+                                   R"("handed_over":{"count":6,"sum":30,"p50":3,"p90":7,"p99":7,"p999":7,"max":7,)"
+                                   R"("buckets":[[3,3],[7,3]]})"});
+  host.come_to_rest();
+}
+
+namespace {
+
+// The time from the receipt of messages to their publish, in seconds.
+std::string
+from_receipt(const Watch &watch)
+{
+  const std::string report = watch.report();
+  const std::size_t begin = report.find(R"("from_receipt":)");
+  return report.substr(begin, report.find('[', begin) - begin);
+}
+
+}
+
+// The slice ends long after the message.
+Test(report, time_from_the_receipt_ends_with_the_publish)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.start_asleep();
+  host.message_age = 2 * second;
+  host.cost = second;
+  Watch watch(host);
+  source.send("a");
+  source.end_batch();
+  host.on_publish = [&](FakeThread &) { host.elapsed += 4 * second; };
+  host.run_until_quiet();
+  const std::string found = from_receipt(watch);
+  cr_assert(found.find(R"("count":1,)") != std::string::npos, "%s", found.c_str());
+  cr_assert(found.find(R"("max":7,)") != std::string::npos, "%s", found.c_str());
+}
+
+Test(report, time_from_the_receipt_of_messages_that_the_source_processes)
+{
+  FakeHost host(options(1));
+  FakeSource &source = host.source();
+  host.message_age = 2 * second;
+  Watch watch(host);
+  host.cost = second / 1000;
+  source.send("a");
+  cr_assert(from_receipt(watch).find(R"("count":0,)") != std::string::npos);
+  host.elapsed += second;
+  source.end_batch();
+  const std::string found = from_receipt(watch);
+  cr_assert(found.find(R"("max":3.001,)") != std::string::npos, "%s", found.c_str());
+}
+
+Test(report, time_from_the_receipt_ends_after_resequence)
+{
+  parallelize::EngineOptions with_outlet = options(1);
+  with_outlet.outlets = 1;
+  FakeHost host(with_outlet);
+  FakeSource &source = host.source();
+  host.start_asleep();
+  host.message_age = 2 * second;
+  host.cost_behind_outlets = second;
+  Watch watch(host);
+  for (unsigned i = 0; i < 100; i++)
+    source.send("a", Route{.outlets = {0}});
+  source.end_batch();
+  host.run_until_quiet();
+  const std::string found = from_receipt(watch);
+  // One copy in eight is sampled.
+  const unsigned long count = std::stoul(found.substr(found.find("count") + 7));
+  cr_assert(count > 20 && count < 300 && count % 8 == 0, "%s", found.c_str());
+  host.come_to_rest();
+}
+
 Test(report, keys_that_begin_alike_are_not_one)
 {
   FakeHost host(options(4));

@@ -74,6 +74,12 @@ public:
   // A number by which a human finds the message, or 0.  [runner]
   virtual std::uint64_t message_id(const Message &message) noexcept = 0;
 
+  // Nanoseconds since the daemon received the message, by the clock of the day: 0
+  // if that was set back, or if it is not known.  Only of sampled messages.  [runner]
+  virtual std::uint64_t age(const Message &message) noexcept = 0;
+  // The same of an arrival.  [producer]
+  virtual std::uint64_t age_of_arrival(void *arrival) noexcept = 0;
+
   // One key holds nearly all traffic while workers sleep; called seldom.  [producer]
   virtual void hot_key(std::string_view key, unsigned percent) noexcept = 0;
 };

@@ -44,6 +44,7 @@ struct Samples
   Histogram waiting;            // from the hand-over to the start
   Histogram processing;
   Histogram latencies;          // from the hand-over (inline: the start) to the end, of messages worth a hand-over
+  Histogram from_receipt;       // from the daemon's receipt to the publish; with outlets: of copies after one
   Histogram resequencing;       // from the arrival at an outlet
   HotKeys keys_by_time;         // their text is cut
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "counter.hpp"
+#include "histogram.hpp"
 #include "running-message.hpp"
 
 #include <array>
@@ -36,6 +37,8 @@ struct ProducerCounters
 {
   Counter handed_over;          // messages
   Counter hand_overs;
+  SizeCounts batches;           // messages that came in one batch
+  SizeCounts hand_over_sizes;   // messages of one hand-over
   Counter ordered;              // messages that came while their strand was not idle
   Counter empty_keys;           // messages whose key was looked at and is empty
   Counter saw_key;              // 1: a key was not empty
@@ -71,6 +74,12 @@ struct EngineCounters
   std::uint64_t released = 0;           // copies whose turn has come, not yet published
   std::uint64_t wakeups = 0;
   std::uint64_t stolen = 0;             // tasks taken from another worker
+};
+
+struct BatchSizes
+{
+  Distribution came;            // messages that came in one batch
+  Distribution handed_over;     // messages of one hand-over
 };
 
 struct WorkerCounters

@@ -182,6 +182,20 @@ Engine::counters() const
   return result;
 }
 
+BatchSizes
+Engine::batch_sizes() const
+{
+  SizeTotals came;
+  SizeTotals handed_over;
+
+  for (const Producer *producer : producers())
+    {
+      came.add(producer->counters.batches);
+      handed_over.add(producer->counters.hand_over_sizes);
+    }
+  return {came.read(), handed_over.read()};
+}
+
 WorkerCounters
 Engine::worker_counters(unsigned index) const
 {

@@ -67,6 +67,7 @@ public:
   // The rest is for those who watch.  [any]
 
   EngineCounters counters() const;
+  BatchSizes batch_sizes() const;
   WorkerCounters worker_counters(unsigned index) const;
   std::uint64_t processed_by(unsigned index) const { return workers_[index]->runner.counters.processed.get(); }
 

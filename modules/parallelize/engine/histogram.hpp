@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A distribution of times, of bounded size and with a bounded error.
+// A distribution of times or sizes, of bounded size and with a bounded error.
 #pragma once
+
+#include "counter.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,12 +16,13 @@
 namespace parallelize {
 
 // The buckets of a log-linear histogram, as in HdrHistogram: each power of two
-// is divided into as many buckets, so that a bucket is never wider than 1/32 of
-// what it holds.
-struct HistogramBuckets
+// is divided into 2^bits buckets, so that a bucket is never wider than
+// 1 / 2^bits of what it holds.  Values below 2^(bits + 1) have their own.
+template <unsigned bits, std::uint64_t largest_value>
+struct LogLinearBuckets
 {
-  static constexpr unsigned bits = 5;       // 2^bits buckets for each power of two
-  static constexpr std::uint64_t largest = (std::uint64_t{1} << 41) - 1;    // nanoseconds: 36 minutes
+  static constexpr std::uint64_t largest = largest_value;       // larger ones are in its bucket
+  static constexpr std::size_t count() { return index_of(largest) + 1; }
 
   static constexpr std::size_t index_of(std::uint64_t value)
   {
@@ -38,6 +41,9 @@ struct HistogramBuckets
     return ((first + 1) << shift) - 1;
   }
 };
+
+using HistogramBuckets = LogLinearBuckets<5, (std::uint64_t{1} << 41) - 1>;     // nanoseconds: 36 minutes
+using SizeBuckets = LogLinearBuckets<4, (std::uint64_t{1} << 17) - 1>;          // messages of a batch
 
 // A copy of a Histogram at some moment.
 class Distribution
@@ -58,8 +64,18 @@ public:
   std::uint64_t sum() const { return sum_; }
   const std::vector<Bucket> &buckets() const { return buckets_; }   // those that are not empty, ascending
 
-  // What `share` of the values (0 to 1) do not exceed: never too low, at most
-  // 1/32 too high.  0 if there are none.
+  // How many values do not exceed `bound`: never too many.
+  std::uint64_t count_up_to(std::uint64_t bound) const
+  {
+    std::uint64_t result = 0;
+    for (const auto &[upper_bound, count] : buckets_)
+      if (upper_bound <= bound)
+        result += count;
+    return result;
+  }
+
+  // What `share` of the values (0 to 1) do not exceed: never too low, too high by
+  // at most the width of a bucket.  0 if there are none.
   std::uint64_t quantile(double share) const
   {
     const double wanted = share * static_cast<double>(count_);
@@ -108,9 +124,59 @@ public:
   }
 
 private:
-  std::array<std::atomic<std::uint64_t>, HistogramBuckets::index_of(HistogramBuckets::largest) + 1> buckets_{};
+  std::array<std::atomic<std::uint64_t>, HistogramBuckets::count()> buckets_{};
   std::atomic<std::uint64_t> sum_{0};
   std::atomic<std::uint64_t> max_{0};
+};
+
+// Sizes that one thread records, without an atomic read-modify-write.
+class SizeCounts
+{
+public:
+  // Its thread.
+  void record(std::uint64_t size)
+  {
+    buckets_[SizeBuckets::index_of(size)].add(1);
+    sum_.add(size);
+    if (size > max_.get())
+      max_.set(size);
+  }
+
+private:
+  friend class SizeTotals;
+
+  std::array<Counter, SizeBuckets::count()> buckets_;
+  Counter sum_;
+  Counter max_;
+};
+
+// The sum of several SizeCounts.  Any thread.
+class SizeTotals
+{
+public:
+  void add(const SizeCounts &counts)
+  {
+    for (std::size_t i = 0; i < buckets_.size(); i++)
+      buckets_[i] += counts.buckets_[i].get();
+    sum_ += counts.sum_.get();
+    max_ = std::max(max_, counts.max_.get());
+  }
+
+  Distribution read() const
+  {
+    Distribution result;
+    for (std::size_t i = 0; i < buckets_.size(); i++)
+      if (buckets_[i])
+        result.add(SizeBuckets::upper_bound(i), buckets_[i]);
+    result.set_max(max_);
+    result.set_sum(sum_);
+    return result;
+  }
+
+private:
+  std::array<std::uint64_t, SizeBuckets::count()> buckets_{};
+  std::uint64_t sum_ = 0;
+  std::uint64_t max_ = 0;
 };
 
 }

@@ -93,6 +93,7 @@ Producer::hand_over()
     }
   counters.handed_over.add(count);
   counters.hand_overs.add(1);
+  counters.hand_over_sizes.record(count);
   counters.ordered.add(count - tasks_.size());
   pending_.clear();
   if (tasks_.empty())

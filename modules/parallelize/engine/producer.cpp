@@ -254,6 +254,7 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
   HashedKey hashed = {{}, key.hash};
   hashed.head.assign(key.text);
   const std::uint64_t started = core_.callbacks.now();
+  runner.sample_receipt(started - core_.callbacks.age_of_arrival(arrival), weight);
   const std::uint32_t ticket = runner.run_inline(arrival);
   const std::uint64_t ended = core_.callbacks.now();
   // The copies that waited are those of others, too.  They say nothing about the

@@ -99,7 +99,10 @@ public:
   // ones it has room for `left` more.  Before Engine::close().
   void report_window(std::size_t window, std::size_t left, std::size_t came);
 
-  // The same for the number of messages that it may read at a time.
+  // The batch had `came` messages.  Before Engine::close().
+  void report_batch(std::size_t came) { counters.batches.record(came); }
+
+  // The same as report_window() for the number of messages that the source may read at a time.
   void report_fetch(const Fetch &fetch);
 
   ProducerCounters counters;    // this thread writes, any thread reads

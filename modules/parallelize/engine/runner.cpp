@@ -14,6 +14,14 @@ constexpr unsigned messages_per_look = 32;
 constexpr unsigned messages_per_first_slice = 32;       // until the cost of a message is known
 constexpr std::uint64_t slow_message_ns = 20'000;
 
+// As the callbacks know it.
+Message
+unmarked(Message message)
+{
+  message.flags &= ~Message::each_is_sampled;
+  return message;
+}
+
 }
 
 /* -- Messages -- */
@@ -71,6 +79,7 @@ Runner::run_message(const Message &message, const HashedKey *key)
       const unsigned weight = message.flags & Message::each_is_sampled ? 1 : sample_one_in;
       const std::uint64_t started = core_.callbacks.now();
       core_.samples.waiting.record(SampleClock::since(message.sampled_at, started), weight);
+      sample_receipt(started - core_.callbacks.age(unmarked(message)), weight);
       forward(message, key);
       const std::uint64_t ended = core_.callbacks.now();
       core_.record_processing(key, ended - started, weight);
@@ -79,13 +88,21 @@ Runner::run_message(const Message &message, const HashedKey *key)
   message_ended();
 }
 
+// Messages that go on to outlets are sampled there.
+void
+Runner::sample_receipt(std::uint64_t received, unsigned weight)
+{
+  if (!core_.sequencer)
+    unpublished_samples_.add(received, weight);
+}
+
 void
 Runner::forward(const Message &message, const HashedKey *key)
 {
-  Message unmarked = message;
-  unmarked.flags &= ~Message::each_is_sampled;
-  counters.message.start(key ? key->head : KeyHead{}, core_.options.message_ids ? core_.callbacks.message_id(unmarked) : 0);
-  core_.callbacks.forward(*this, unmarked);
+  const Message forwarded = unmarked(message);
+  counters.message.start(key ? key->head : KeyHead{},
+                         core_.options.message_ids ? core_.callbacks.message_id(forwarded) : 0);
+  core_.callbacks.forward(*this, forwarded);
   if (core_.sequencer)
     events_.done(message.ticket);
 }
@@ -119,7 +136,11 @@ Runner::forward_from_outlet(unsigned outlet, const Message &copy)
 {
   ran_outlets_++;
   if (copy.sampled_at)
-    core_.samples.resequencing.record(SampleClock::since(copy.sampled_at, core_.callbacks.now()), sample_outlets_one_in);
+    {
+      const std::uint64_t now = core_.callbacks.now();
+      core_.samples.resequencing.record(SampleClock::since(copy.sampled_at, now), sample_outlets_one_in);
+      unpublished_samples_.add(now - core_.callbacks.age(copy), sample_outlets_one_in);
+    }
   counters.message.start_after_outlet(core_.options.message_ids ? core_.callbacks.message_id(copy) : 0);
   core_.callbacks.forward_from_outlet(outlet, copy);
   message_ended();
@@ -186,6 +207,8 @@ Runner::published()
   ran_ = 0;
   slice_over_ = false;
   nodes_.flush();
+  if (!unpublished_samples_.empty())
+    unpublished_samples_.record(core_.callbacks.now(), core_.samples.from_receipt);
   if (counters.busy_since.get())
     {
       counters.waiting.set(0);

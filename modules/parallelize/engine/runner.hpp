@@ -5,6 +5,7 @@
 #include "core.hpp"
 #include "counters.hpp"
 #include "slowness.hpp"
+#include "unpublished-samples.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +83,8 @@ public:
   unsigned ran() const { return ran_; }
   // Share the watch for long messages with the other threads of a source.
   void share_watch(SlownessWatch &watch) { slowness_.share(watch); }
+  // An inline message that stands for `weight` has been processed; the daemon received it at `received`.
+  void sample_receipt(std::uint64_t received, unsigned weight);
   // The inline messages that come are cheap.
   void expect_cheap(bool cheap) { expects_cheap_ = cheap; }
   // A message was long, it seems: begin to watch.
@@ -122,6 +125,7 @@ private:
   unsigned ran_ = 0;            // messages
   unsigned ran_tasks_ = 0;      // of these: handed over
   unsigned ran_outlets_ = 0;    // of these: copies after resequence()
+  UnpublishedSamples unpublished_samples_;
 
   std::uint64_t blocked_ns_ = 0;        // the time of tasks that blocked
   unsigned blocked_ = 0;                // how many they are

@@ -39,6 +39,8 @@ public:
     workers();
     json_.name("distributions");
     distributions();
+    json_.name("batch_sizes");
+    batch_sizes();
     json_.name("hot_keys");
     json_.begin_object();
     json_.name("by_messages");
@@ -148,31 +150,52 @@ private:
     const Samples &samples = engine_.samples();
 
     json_.begin_object();
-    distribution("waiting", samples.waiting);
-    distribution("processing", samples.processing);
-    distribution("latency", samples.latencies);
+    times("waiting", samples.waiting);
+    times("processing", samples.processing);
+    times("latency", samples.latencies);
+    times("from_receipt", samples.from_receipt);
     if (engine_.options().outlets)
-      distribution("resequencing", samples.resequencing);
+      times("resequencing", samples.resequencing);
     json_.end_object();
   }
 
-  void distribution(const char *name, const Histogram &histogram)
+  // Numbers of messages.
+  void batch_sizes()
   {
-    const Distribution distribution = histogram.read();
+    const BatchSizes sizes = engine_.batch_sizes();
+
+    json_.begin_object();
+    distribution("came", sizes.came, &JsonWriter::integer);
+    distribution("handed_over", sizes.handed_over, &JsonWriter::integer);
+    json_.end_object();
+  }
+
+  void times(const char *name, const Histogram &histogram)
+  {
+    distribution(name, histogram.read(), &JsonWriter::seconds);
+  }
+
+  void distribution(const char *name, const Distribution &distribution, void (JsonWriter::*write)(std::uint64_t))
+  {
+    const auto value = [&](const char *of, std::uint64_t number)
+    {
+      json_.name(of);
+      (json_.*write)(number);
+    };
 
     json_.name(name);
     json_.begin_object();
     integer("count", distribution.count());
-    seconds("sum", distribution.sum());
+    value("sum", distribution.sum());
     for (std::size_t i = 0; i < std::size(quantiles); i++)
-      seconds(quantile_names[i], distribution.quantile(quantiles[i]));
-    seconds("max", distribution.max());
+      value(quantile_names[i], distribution.quantile(quantiles[i]));
+    value("max", distribution.max());
     json_.name("buckets");
     json_.begin_array();
     for (const auto &[upper_bound, count] : distribution.buckets())
       {
         json_.begin_array();
-        json_.seconds(upper_bound);
+        (json_.*write)(upper_bound);
         json_.integer(count);
         json_.end_array();
       }

@@ -38,6 +38,7 @@ Batch::~Batch()
     link = &(*link)->next_;
   *link = next_;
 
+  producer_.report_batch(came_);
   if (source_)
     report_source();
   engine_.close(producer_);

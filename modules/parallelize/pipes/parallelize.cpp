@@ -42,6 +42,17 @@ nanoseconds(const timeval &time)
   return static_cast<std::uint64_t>(time.tv_sec) * second_ns + static_cast<std::uint64_t>(time.tv_usec) * 1000;
 }
 
+std::uint64_t
+age_of(const LogMessage *msg)
+{
+  const UnixTime &received = msg->timestamps[LM_TS_RECVD];
+  const std::uint64_t now = clock_ns(CLOCK_REALTIME);
+  const std::uint64_t then = static_cast<std::uint64_t>(received.ut_sec) * second_ns
+                             + static_cast<std::uint64_t>(received.ut_usec) * 1000;
+
+  return received.ut_sec > 0 && now > then ? now - then : 0;
+}
+
 // Forward a message that was handed over, or that waited at an outlet.  `ticket`
 // is its innermost one.
 //
@@ -291,6 +302,18 @@ std::uint64_t
 Parallelize::message_id(const Message &message) noexcept
 {
   return peek_message(message)->rcptid;
+}
+
+std::uint64_t
+Parallelize::age(const Message &message) noexcept
+{
+  return age_of(peek_message(message));
+}
+
+std::uint64_t
+Parallelize::age_of_arrival(void *arrival) noexcept
+{
+  return age_of(static_cast<Arrival *>(arrival)->msg);
 }
 
 void

@@ -80,6 +80,8 @@ private:
   std::uint64_t coarse_now() noexcept override;
   ThreadUsage thread_usage() noexcept override;
   std::uint64_t message_id(const Message &message) noexcept override;
+  std::uint64_t age(const Message &message) noexcept override;
+  std::uint64_t age_of_arrival(void *arrival) noexcept override;
   void hot_key(std::string_view key, unsigned percent) noexcept override;
 
   // Messages
