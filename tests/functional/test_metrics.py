@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The element's counters: in the host's stats, and in the answer to the control command."""
 
+import re
 import subprocess
 
 import pytest
@@ -215,8 +216,10 @@ def test_host_prometheus(syslog_ng, stream):
     assert found['entered_events_total{id="the element"}'] == 2000
     for number, worker in enumerate(element["per_worker"]):
         labels = f'{{id="the element",worker="{number}"}}'
-        assert found["processed_events_total" + labels] == worker["processed"]
-        assert found["assigned_events_total" + labels] == worker["assigned"]
+        # with AxoSyslog's label as well
+        both = f'{{id="the element",partition_index="{number}",worker="{number}"}}'
+        assert found["processed_events_total" + both] == worker["processed"]
+        assert found["assigned_events_total" + both] == worker["assigned"]
         assert found["busy_seconds_total" + labels] == pytest.approx(worker["busy_seconds"])
     for reason, count in element["counters"]["inline"].items():
         assert found[f'inline_events_total{{id="the element",reason="{reason}"}}'] == count
@@ -225,6 +228,72 @@ def test_host_prometheus(syslog_ng, stream):
                              stdout=subprocess.PIPE, text=True).stdout
     names = {line.split("{")[0].removeprefix(prefix) for line in exposed.splitlines() if not line.startswith("#")}
     assert {name.split("{")[0] for name in found} <= names
+
+
+NAMES_OF_AXOSYSLOG = {
+    "syslogng_parallelize_failed_events_total",
+    *(f"syslogng_{name}_{part}" for part in ("bucket", "sum", "count")
+      for name in ("event_processing_latency_seconds", "parallelized_input_batch_size", "parallelized_batch_size")),
+}
+
+
+def check_histogram(samples, name, distribution, **labels):
+    """Its buckets are cumulative, as Prometheus has it, and add up to the distribution."""
+    values = {bound: samples[f"syslogng_{name}_bucket", frozenset({**labels, "le": bound}.items())]
+              for bound in [format(2**exponent / (1000 if "seconds" in name else 1), "g") for exponent in range(13)]
+              + ["+Inf"]}
+    assert list(values.values()) == sorted(values.values())
+    assert values["+Inf"] == distribution["count"]
+    for part in ("count", "sum"):
+        value = samples[f"syslogng_{name}_{part}", frozenset(labels.items())]
+        assert value == pytest.approx(distribution[part], rel=0.01)
+    assert values["+Inf"] > 0
+
+
+def samples_of(text):
+    """{(name, labels): value}"""
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return {(line.split("{")[0].split(" ")[0], frozenset(re.findall(r'(\w+)="([^"]*)"', line))):
+            float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+@pytest.mark.parametrize("exposed_by", ["the daemon", "parallelize-top"])
+def test_names_of_axosyslog(syslog_ng, stream, exposed_by):
+    if exposed_by == "the daemon" and not host_has_prometheus():
+        pytest.skip("this host knows no syslog-ng-ctl stats prometheus")
+    config = "options { stats-level(4); };" + TCP_SOURCE + work_and_trace(microseconds=100) + PATH
+    syslog_ng.start(config)
+    send_tcp(syslog_ng.port, stream.take(in_turn(20, 2000)))
+    syslog_ng.wait_for_lines(2000)
+
+    def exposed():
+        if exposed_by == "the daemon":
+            return samples_of(syslog_ng.prometheus())
+        return samples_of(subprocess.run([PARALLELIZE_TOP, f"--control={syslog_ng.control_socket}", "--prometheus"],
+                                         check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    def processed(samples):
+        return sum(value for (name, labels), value in samples.items()
+                   if name == "syslogng_parallelized_processed_events_total" and ("id", "the element") in labels)
+
+    found = syslog_ng.wait_for(lambda: processed(samples := exposed()) == 2000 and samples, "2000 messages")
+    assert NAMES_OF_AXOSYSLOG <= {name for name, _ in found}
+    assert found["syslogng_parallelize_failed_events_total", frozenset()] == 0
+    element = syslog_ng.element()
+    both = {"id": "the element", "parallelize": "the element"}
+    check_histogram(found, "event_processing_latency_seconds", element["distributions"]["from_receipt"],
+                    **both, measurement_point="input")
+    check_histogram(found, "parallelized_input_batch_size", element["batch_sizes"]["came"], **both)
+    check_histogram(found, "parallelized_batch_size", element["batch_sizes"]["handed_over"], **both)
+
+
+def test_names_of_axosyslog_need_its_stats_level(syslog_ng):
+    if not host_has_prometheus():
+        pytest.skip("this host knows no syslog-ng-ctl stats prometheus")
+    syslog_ng.start(TCP_SOURCE + work_and_trace(microseconds=100) + PATH)
+    names = {name for name, _ in samples_of(syslog_ng.prometheus())}
+    assert "syslogng_parallelized_entered_events_total" in names
+    assert not names & NAMES_OF_AXOSYSLOG
 
 
 # the control command

@@ -684,9 +684,9 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
   (void) engine_.release();
 }""", LEAKS),
     Mutant("keep a counter", STATS, """\
-  g_free(self->key.reason);
+  g_free((gchar *) self->key.type);
   g_free(self);
-""", "  g_free(self->key.reason);\n", LEAKS),
+""", "  g_free((gchar *) self->key.type);\n", LEAKS),
     Mutant("keep a batch", BATCH, "    delete batch;\n", "    batch->~Batch();\n", LEAKS),
     Mutant("keep what held a message and its ticket", PACKED, "      delete handle;\n", "", LEAKS),
     Mutant("keep a retained ticket", TICKET, "      delete retained;\n", "", LEAKS),

@@ -5,24 +5,9 @@
 #include "stats/stats-counter.h"
 #include "stats/stats-registry.h"
 
-#define STATS_LEVEL STATS_LEVEL1
-#define MAX_LABELS 3
-
-/* The parts of a key: syslog-ng needs the same key to register and to unregister a number. */
-typedef struct _OwnedKey
-{
-  gchar *name;
-  gchar *type;
-  gchar *id;
-  gchar *worker;                /* NULL: none */
-  gchar *reason;                /* NULL: none */
-  gboolean is_nanoseconds;
-} OwnedKey;
-
 struct _HostStatsCounter
 {
-  OwnedKey key;
-  gboolean is_gauge;
+  HostStatsKey key;             /* a copy: syslog-ng needs the same key to register and to unregister a number */
   StatsCounterItem *item;
   guint64 last;                 /* of a counter: the sum that was added so far */
 };
@@ -31,30 +16,27 @@ struct _HostStatsCounter
 typedef struct _KeyParts
 {
 #if HOST_IS_4
-  StatsClusterLabel labels[MAX_LABELS];
+  StatsClusterLabel labels[HOST_STATS_MAX_LABELS];
 #endif
 } KeyParts;
 
 static void
-_set_stats_key(const OwnedKey *self, StatsClusterKey *key, KeyParts *parts)
+_set_stats_key(const HostStatsKey *self, StatsClusterKey *key, KeyParts *parts)
 {
   guint16 component = stats_register_type("parallelize");
-  const gchar *instance = self->worker ? : "";
 
 #if HOST_IS_4
   gsize count = 0;
 
-  parts->labels[count++] = stats_cluster_label("id", self->id);
-  if (self->reason)
-    parts->labels[count++] = stats_cluster_label("reason", self->reason);
-  if (self->worker)
-    parts->labels[count++] = stats_cluster_label("worker", self->worker);
+  for (; count < HOST_STATS_MAX_LABELS && self->labels[count].name; count++)
+    parts->labels[count] = stats_cluster_label(self->labels[count].name, self->labels[count].value);
   stats_cluster_single_key_set(key, self->name, parts->labels, count);
   if (self->is_nanoseconds)
     stats_cluster_single_key_add_unit(key, SCU_NANOSECONDS);
-  stats_cluster_single_key_add_legacy_alias_with_name(key, component, self->id, instance, self->type);
+  if (self->type)
+    stats_cluster_single_key_add_legacy_alias_with_name(key, component, self->id, self->instance, self->type);
 #else
-  stats_cluster_single_key_set_with_name(key, component, self->id, instance, self->type);
+  stats_cluster_single_key_set_with_name(key, component, self->id, self->instance, self->type);
 #endif
 }
 
@@ -66,7 +48,7 @@ _register(HostStatsCounter *self)
 
   _set_stats_key(&self->key, &key, &parts);
   stats_lock();
-  stats_register_counter(STATS_LEVEL, &key, SC_TYPE_SINGLE_VALUE, &self->item);
+  stats_register_counter(self->key.level, &key, SC_TYPE_SINGLE_VALUE, &self->item);
   stats_unlock();
 }
 
@@ -82,10 +64,10 @@ _unregister(HostStatsCounter *self)
   stats_unlock();
 }
 
-static gchar *
-_format_type(const HostStatsKey *key)
+static gboolean
+_is_listed(const HostStatsKey *key)
 {
-  return g_strconcat(key->short_name, key->is_nanoseconds ? "_ns" : "", key->reason ? "_" : "", key->reason, NULL);
+  return stats_check_level(key->level) && (HOST_IS_4 || key->type);
 }
 
 HostStatsCounter *
@@ -93,17 +75,20 @@ host_stats_counter_new(const HostStatsKey *key)
 {
   HostStatsCounter *self;
 
-  if (!stats_check_level(STATS_LEVEL))
+  if (!_is_listed(key))
     return NULL;
 
   self = g_new0(HostStatsCounter, 1);
+  self->key = *key;
   self->key.name = g_strdup(key->name);
-  self->key.type = _format_type(key);
+  for (gsize i = 0; i < HOST_STATS_MAX_LABELS && key->labels[i].name; i++)
+    {
+      self->key.labels[i].name = g_strdup(key->labels[i].name);
+      self->key.labels[i].value = g_strdup(key->labels[i].value);
+    }
   self->key.id = g_strdup(key->id);
-  self->key.worker = g_strdup(key->worker);
-  self->key.reason = g_strdup(key->reason);
-  self->key.is_nanoseconds = key->is_nanoseconds;
-  self->is_gauge = key->is_gauge;
+  self->key.instance = g_strdup(key->instance);
+  self->key.type = g_strdup(key->type);
   _register(self);
   return self;
 }
@@ -115,7 +100,7 @@ host_stats_counter_set(HostStatsCounter *self, guint64 value)
 {
   if (!self)
     return;
-  if (self->is_gauge)
+  if (self->key.is_gauge)
     stats_counter_set(self->item, value);
   else if (value > self->last)
     {
@@ -130,10 +115,14 @@ host_stats_counter_free(HostStatsCounter *self)
   if (!self)
     return;
   _unregister(self);
-  g_free(self->key.name);
-  g_free(self->key.type);
-  g_free(self->key.id);
-  g_free(self->key.worker);
-  g_free(self->key.reason);
+  g_free((gchar *) self->key.name);
+  for (gsize i = 0; i < HOST_STATS_MAX_LABELS && self->key.labels[i].name; i++)
+    {
+      g_free((gchar *) self->key.labels[i].name);
+      g_free((gchar *) self->key.labels[i].value);
+    }
+  g_free((gchar *) self->key.id);
+  g_free((gchar *) self->key.instance);
+  g_free((gchar *) self->key.type);
   g_free(self);
 }

@@ -2,8 +2,8 @@
 /*
  * A number in syslog-ng's stats.
  *
- * All versions list it as parallelize;ID;WORKER;...;TYPE.  syslog-ng 4 also lists
- * it in the format of Prometheus.  All functions: main thread.
+ * All versions list it as parallelize;ID;INSTANCE;...;TYPE.  syslog-ng 4 also
+ * lists it in the format of Prometheus, with labels.  All functions: main thread.
  */
 #ifndef PARALLELIZE_HOST_STATS_H_INCLUDED
 #define PARALLELIZE_HOST_STATS_H_INCLUDED 1
@@ -12,13 +12,22 @@
 
 G_BEGIN_DECLS
 
+#define HOST_STATS_MAX_LABELS 4
+
+typedef struct _HostStatsLabel
+{
+  const gchar *name;            /* NULL: none, and none after it */
+  const gchar *value;
+} HostStatsLabel;
+
 typedef struct _HostStatsKey
 {
   const gchar *name;            /* of the metric, without syslog-ng's prefix */
-  const gchar *short_name;      /* of the type */
+  HostStatsLabel labels[HOST_STATS_MAX_LABELS];
   const gchar *id;
-  const gchar *worker;          /* NULL: the number is of the whole element */
-  const gchar *reason;          /* NULL: none */
+  const gchar *instance;
+  const gchar *type;            /* NULL: only syslog-ng 4 lists the number */
+  gint level;                   /* the least stats-level() that lists it */
   gboolean is_gauge;            /* the number may decrease */
   gboolean is_nanoseconds;
 } HostStatsKey;
@@ -27,7 +36,7 @@ typedef struct _HostStatsCounter HostStatsCounter;
 
 /*
  * Copies the parts of `key`.  The caller owns the result.  NULL if the
- * configured stats level leaves the number out.
+ * configured stats level or this version of syslog-ng leaves the number out.
  */
 HostStatsCounter *host_stats_counter_new(const HostStatsKey *key);
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace parallelize {
 
@@ -15,48 +16,7 @@ namespace {
 
 constexpr const char *control_command = "PARALLELIZE";
 constexpr const char *report_version = "1";
-constexpr const char *sources = "source";       // in place of a worker's number: the threads that bring messages
 constexpr std::uint64_t stuck_ns = 5'000'000'000;
-
-enum class Kind
-{
-  counter,
-  gauge,                                        // may decrease
-  nanoseconds,                                  // a counter
-};
-
-template <typename Counters>
-struct Metric
-{
-  const char *name;
-  const char *short_name;
-  std::uint64_t Counters::*value;
-  Kind kind = Kind::counter;
-};
-
-constexpr Metric<EngineCounters> element_metrics[] = {
-  {"parallelized_entered_events_total", "entered", &EngineCounters::entered},
-  {"parallelized_waiting_events", "waiting", &EngineCounters::waiting, Kind::gauge},
-  {"parallelized_in_flight_events", "in_flight", &EngineCounters::in_flight, Kind::gauge},
-  {"parallelized_parked_events", "parked", &EngineCounters::parked, Kind::gauge},
-  {"parallelized_handed_over_batches_total", "batches", &EngineCounters::hand_overs},
-  {"parallelized_ordered_events_total", "ordered", &EngineCounters::ordered},
-  {"parallelized_empty_key_events_total", "empty_keys", &EngineCounters::empty_keys},
-  {"parallelized_source_yields_total", "source_yields", &EngineCounters::source_yields},
-};
-
-constexpr Metric<WorkerCounters> worker_metrics[] = {
-  {"parallelized_assigned_events_total", "assigned", &WorkerCounters::assigned},
-  {"parallelized_processed_events_total", "processed", &WorkerCounters::processed},
-  {"parallelized_busy_seconds_total", "busy", &WorkerCounters::busy_ns, Kind::nanoseconds},
-  // The rest is not counted for the threads that bring messages.
-  {"parallelized_idle_seconds_total", "idle", &WorkerCounters::idle_ns, Kind::nanoseconds},
-  {"parallelized_worker_waiting_events", "waiting", &WorkerCounters::waiting, Kind::gauge},
-  {"parallelized_steals_total", "steals", &WorkerCounters::stolen},
-  {"parallelized_wakeups_total", "wakeups", &WorkerCounters::wakeups},
-};
-constexpr std::size_t source_metrics = 3;       // the first of worker_metrics
-
 
 // In the order in which they were created.
 std::vector<Metrics *> all_metrics;
@@ -77,21 +37,6 @@ start_timer()
   timer.expires = iv_now;
   timer.expires.tv_sec++;
   iv_timer_register(&timer);
-}
-
-template <typename Counters>
-HostStatsKey
-stats_key(const Metric<Counters> &metric, const std::string &id, const char *worker)
-{
-  return {
-    .name = metric.name,
-    .short_name = metric.short_name,
-    .id = id.c_str(),
-    .worker = worker,
-    .reason = nullptr,
-    .is_gauge = metric.kind == Kind::gauge,
-    .is_nanoseconds = metric.kind == Kind::nanoseconds,
-  };
 }
 
 // No byte of a key may look like the end of a line in a log.
@@ -139,9 +84,9 @@ Metrics::Metrics(Engine &engine, unsigned workers, const char *id, const char *l
     monitor_(engine,
              {.cores = parallelize_count_cores(), .key = key_, .key_advice = key_advice, .stuck_ns = stuck_ns,
               .listener = *this},
-             processor_time())
+             processor_time()),
+    stats_(engine, id_)
 {
-  register_counters();
   if (all_metrics.empty())
     {
       IV_TIMER_INIT(&timer);
@@ -157,58 +102,6 @@ Metrics::~Metrics()
   std::erase(all_metrics, this);
   if (all_metrics.empty())
     iv_timer_unregister(&timer);
-}
-
-/* -- syslog-ng's stats -- */
-
-void
-Metrics::register_counters()
-{
-  const auto add = [](std::vector<StatsCounter> &counters, const HostStatsKey &key)
-  { counters.emplace_back(host_stats_counter_new(&key)); };
-
-  for (const auto &metric : element_metrics)
-    add(of_element_, stats_key(metric, id_, nullptr));
-  for (const char *reason : inline_reason_names)
-    add(of_reason_, {.name = "parallelized_inline_events_total", .short_name = "inline", .id = id_.c_str(),
-                     .worker = nullptr, .reason = reason, .is_gauge = FALSE, .is_nanoseconds = FALSE});
-  for (unsigned worker = 0; worker <= workers_; worker++)
-    {
-      const bool is_worker = worker < workers_;
-      const std::string name = is_worker ? std::to_string(worker) : sources;
-      std::vector<StatsCounter> &counters = of_worker_.emplace_back();
-      for (std::size_t i = 0; i < (is_worker ? std::size(worker_metrics) : source_metrics); i++)
-        add(counters, stats_key(worker_metrics[i], id_, name.c_str()));
-    }
-}
-
-WorkerCounters
-Metrics::counters_of(unsigned worker, const EngineCounters &all) const
-{
-  if (worker < workers_)
-    return engine_.worker_counters(worker);
-  WorkerCounters result;
-  result.assigned = result.processed = all.worth_a_hand_over + all.too_cheap;
-  result.busy_ns = all.sources_busy_ns;
-  return result;
-}
-
-void
-Metrics::update_counters()
-{
-  const EngineCounters all = engine_.counters();
-
-  for (std::size_t i = 0; i < of_element_.size(); i++)
-    host_stats_counter_set(of_element_[i].get(), all.*element_metrics[i].value);
-  for (std::size_t i = 0; i < of_reason_.size(); i++)
-    host_stats_counter_set(of_reason_[i].get(), all.inlined[i]);
-  for (unsigned worker = 0; worker <= workers_; worker++)
-    {
-      const WorkerCounters counters = counters_of(worker, all);
-      const std::vector<StatsCounter> &of_worker = of_worker_[worker];
-      for (std::size_t i = 0; i < of_worker.size(); i++)
-        host_stats_counter_set(of_worker[i].get(), counters.*worker_metrics[i].value);
-    }
 }
 
 /* -- Warnings -- */
@@ -302,7 +195,7 @@ void
 Metrics::tick()
 {
   monitor_.tick(processor_time());
-  update_counters();
+  stats_.update();
 }
 
 /* -- C wrappers -- */

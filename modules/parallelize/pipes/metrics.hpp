@@ -6,12 +6,10 @@
 #include "host/daemon-headers.hpp"
 
 #include "engine/engine.hpp"
-#include "host/stats.h"
 #include "monitor/monitor.hpp"
+#include "pipes/element-stats.hpp"
 
-#include <memory>
 #include <string>
-#include <vector>
 
 namespace parallelize {
 
@@ -31,15 +29,6 @@ public:
   Metrics(const Metrics &) = delete;
 
 private:
-  struct CounterDeleter
-  {
-    void operator()(HostStatsCounter *counter) const { host_stats_counter_free(counter); }
-  };
-  using StatsCounter = std::unique_ptr<HostStatsCounter, CounterDeleter>;
-
-  void register_counters();
-  void update_counters();
-  WorkerCounters counters_of(unsigned worker, const EngineCounters &all) const;
   void tick();
 
   void stuck(const StuckThread &thread) override;
@@ -62,9 +51,7 @@ private:
   const bool has_key_;
   const std::string key_;
   Monitor monitor_;
-  std::vector<StatsCounter> of_element_;
-  std::vector<StatsCounter> of_reason_;
-  std::vector<std::vector<StatsCounter>> of_worker_;    // the last are of the threads that bring messages
+  ElementStats stats_;
 };
 
 }
