@@ -40,6 +40,8 @@ FORWARD = "modules/parallelize/host/forward.c"
 OWNERSHIP = "modules/parallelize/host/message-ownership.c"
 STATS = "modules/parallelize/host/stats.c"
 THREAD_IDS = "modules/parallelize/host/thread-ids.c"
+FETCH_LIMIT = "modules/parallelize/engine/fetch-limit.hpp"
+MONITOR_CPP = "modules/parallelize/monitor/monitor.cpp"
 JSON = "modules/parallelize/monitor/json.hpp"
 VERDICT = "modules/parallelize/monitor/verdict.cpp"
 TOP = "tools/parallelize-top"
@@ -675,6 +677,21 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
     Mutant("any seed where the system gives none", PIPE,
            "  return getentropy(seed, sizeof seed) == 0;\n",
            "  return getentropy(seed, sizeof seed) <= 0;\n", ("functional test_security.py",)),
+
+    # advice
+    Mutant("bursts are a source that has more to read", FETCH_LIMIT,
+           "(now > last ? now - last : 0) + ", "", ("test_metrics",)),
+    Mutant("a source that has more to read though most batches are not full", FETCH_LIMIT,
+           "(full ? 0 : 2 * longest_round_ns)", "0", ("test_metrics",)),
+    Mutant("small fetches are to blame though workers are busy", VERDICT,
+           "&& verdict_.utilization < nearly_saturated\n           && difference(from_.fetch",
+           "\n           && difference(from_.fetch", ("test_verdict",)),
+    Mutant("small fetches are to blame though messages are cheap", VERDICT,
+           "&& !most_run_inline_as_cheap() && !(context_.blocks && most_are_cheap())", "", ("test_verdict",)),
+    Mutant("warn of empty keys though one message has a key", MONITOR_CPP, "counters.saw_key || ", "", MONITOR),
+    Mutant("warn of empty keys again and again", MONITOR_CPP, "  told_empty_keys_ = true;\n", "", MONITOR),
+    Mutant("the latency from the receipt ends before resequence()", RUNNER,
+           "  if (!core_.sequencer)\n    unpublished_samples_", "  if (true)\n    unpublished_samples_", MONITOR),
 
     # what nothing misses until the memory is full
     Mutant("keep an element's options", PIPE, "  parallelize_options_free(options_);\n", "", LEAKS),
