@@ -2,6 +2,7 @@
 // The nodes that messages wait in, and where they come from.
 #pragma once
 
+#include "line-marks.hpp"
 #include "message.hpp"
 
 #include <atomic>
@@ -118,6 +119,7 @@ public:
         used_ = 0;
       }
     Node *node = &slab_->nodes[used_++];
+    PARALLELIZE_WRITES_LINE("nodes", node);
     if (used_ == Slab::capacity)
       slab_ = nullptr;
     return node;

@@ -2,6 +2,7 @@
 // Messages that one thread at a time runs, in order.
 #pragma once
 
+#include "line-marks.hpp"
 #include "node.hpp"
 
 #include <atomic>
@@ -75,6 +76,7 @@ public:
     Node *oldest = nullptr;
     while (newest)
       {
+        PARALLELIZE_READS_LINE("nodes", newest);
         Node *older = newest->next;
         newest->next = oldest;
         oldest = newest;
@@ -86,7 +88,11 @@ public:
   }
 
   // Pending messages, as of the last gather().
-  std::size_t backlog() const { return backlog_; }
+  std::size_t backlog() const
+  {
+    PARALLELIZE_READS_LINE("strands", this);
+    return backlog_;
+  }
 
   // Give the strand up.  False if messages are pending: the caller still has it.
   bool release()

@@ -2,6 +2,7 @@
 // Tasks, and the ring that they wait in.
 #pragma once
 
+#include "line-marks.hpp"
 #include "message.hpp"
 #include "strand.hpp"
 
@@ -26,12 +27,17 @@ public:
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  const Task &front() { return at(0); }
+  const Task &front()
+  {
+    PARALLELIZE_READS_LINE("task rings", &at(0));
+    return at(0);
+  }
 
   void push_back(const Task &task)
   {
     if (size_ == capacity_)
       grow();
+    PARALLELIZE_WRITES_LINE("task rings", &at(size_));
     at(size_++) = task;
   }
 
@@ -41,6 +47,7 @@ public:
       grow();
     head_ = (head_ - 1) & (capacity_ - 1);
     size_++;
+    PARALLELIZE_WRITES_LINE("task rings", &at(0));
     at(0) = task;
   }
 
@@ -56,6 +63,7 @@ public:
 
   Task pop_front()
   {
+    PARALLELIZE_READS_LINE("task rings", &at(0));
     Task task = at(0);
     head_ = (head_ + 1) & (capacity_ - 1);
     size_--;

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Marks in the engine: here a thread uses a cache line that another thread wrote
+// last, and no atomic says so.
+//
+// They are nothing.  tests/simulation compiles the engine with its own
+// definitions, and counts the cache lines that go from core to core.
+#pragma once
+
+#ifndef PARALLELIZE_READS_LINE
+#define PARALLELIZE_READS_LINE(what, address) static_cast<void>(0)
+#define PARALLELIZE_WRITES_LINE(what, address) static_cast<void>(0)
+#endif
