@@ -136,6 +136,13 @@ Caches::lock(const void *mutex)
   while (lock.holder)
     {
       lock.counts->contended++;
+      for (Time spun = 0; lock.holder && spun < world_.costs.spin; spun += world_.costs.line)
+        {
+          world_.spend(world_.costs.line, Spent::locks);
+          world_.sync();
+        }
+      if (!lock.holder)
+        break;
       world_.spend(world_.costs.futex_wait, Spent::locks);
       world_.sync();
       if (!lock.holder)

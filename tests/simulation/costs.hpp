@@ -21,6 +21,7 @@ struct Costs
   Time thread_usage = 300;
   Time wake = 1'500;            // for the thread that wakes another one
   Time wake_delay = 30'000;     // until that one runs
+  Time spin = 0;                // a thread tries a lock for this long before it sleeps; not that of the C library
   Time futex_wait = 1'000;      // a thread goes to sleep for a lock
   Time futex_wake = 1'500;      // the one that has the lock wakes it
   Time futex_delay = 5'000;     // until that one runs
@@ -56,7 +57,7 @@ Costs::set(const std::string &name, Time value)
 {
   const std::pair<const char *, Time *> names[] = {
     {"line", &line}, {"rmw", &rmw}, {"memory", &memory}, {"clock", &clock}, {"coarse_clock", &coarse_clock},
-    {"thread_usage", &thread_usage}, {"wake", &wake}, {"wake_delay", &wake_delay}, {"futex_wait", &futex_wait},
+    {"thread_usage", &thread_usage}, {"wake", &wake}, {"wake_delay", &wake_delay}, {"spin", &spin}, {"futex_wait", &futex_wait},
     {"futex_wake", &futex_wake}, {"futex_delay", &futex_delay}, {"yield", &yield},
     {"context_switch", &context_switch}, {"timeslice", &timeslice}, {"submit", &submit}, {"hash", &hash},
     {"run", &run}, {"inlined", &inlined}, {"sequence", &sequence}, {"turn", &turn}, {"key", &key}, {"pack", &pack},
@@ -66,7 +67,7 @@ Costs::set(const std::string &name, Time value)
   if (name == "all")
     {
       for (const auto &[_, cost] : names)
-        if (cost != &timeslice)
+        if (cost != &timeslice && cost != &spin)
           *cost = value;
       return true;
     }

@@ -83,6 +83,11 @@ def share_of_limit(point, result):
     return result["messages_per_second"] / point.limit
 
 
+def keeps_up(point, result):
+    """True if as much comes out as comes in, at half the limit."""
+    return share_of_limit(point, result) > 0.9 * LOAD
+
+
 def own_share(result):
     """Nanoseconds a message that the engine itself takes."""
     spent = result["spent_ns_per_message"]

@@ -29,6 +29,7 @@ def _lines(panel, results, cost, value):
         for element in curves.ELEMENTS:
             points = [(point.workers, value(point, results[point])) for point in results
                       if point.cost == cost and point.keys == keys and point.element == element]
+            points = [(x, y) for x, y in points if y is not None]
             if points:
                 panel.line(points, svg.COLOURS[number], element != "parallelize", 2 if element == "parallelize" else 1.2)
 
@@ -58,7 +59,8 @@ def share_of_limit(results):
 
 def latency(results):
     y = svg.Axis(0.01, 10000, (0.01, 0.1, 1, 10, 100, 1000, 10000), logarithmic=True, label=lambda value: f"{value:g}")
-    panels = _panels(results, "p99 at half the limit, ms", y, lambda point, result: result["half"]["latency_ns"]["p99"] / 1e6)
+    panels = _panels(results, "p99 at half the limit, ms", y, lambda point, result: (
+        result["half"]["latency_ns"]["p99"] / 1e6 if curves.keeps_up(point, result["half"]) else None))
     return svg.figure(panels, _legend(), note=NOTE)
 
 

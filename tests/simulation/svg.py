@@ -5,9 +5,9 @@ import html
 import math
 
 GREY = "#7d8590"
-COLOURS = ("#2f81f7", "#d4720b", "#3fa34d", "#c2408f", "#8a63d2", "#b8860b", "#159e9e")
+COLOURS = ("#2f81f7", "#d4720b", "#3fa34d", "#c2408f", "#8a63d2", "#159e9e", "#b8860b")
 WIDTH, HEIGHT = 360, 250                # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 28, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 28, 42
 FONT = 'font-family="sans-serif" font-size="11"'
 
 
@@ -73,14 +73,15 @@ class Panel:
 def figure(panels, legend, columns=2, note=""):
     """legend: (text, colour, dashed)."""
     rows = -(-len(panels) // columns)
-    below = 24 * -(-len(legend) // 4) + (18 if note else 0) + 8
+    texts = 2 * columns         # of the legend, in a row
+    below = 24 * -(-len(legend) // texts) + (18 if note else 0) + 8
     width, height = columns * WIDTH, rows * HEIGHT + below
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
              "<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->"]
     for number, panel in enumerate(panels):
         parts.append(panel.draw(number % columns * WIDTH, number // columns * HEIGHT))
     for number, (text, colour, dashed) in enumerate(legend):
-        x, y = 20 + number % 4 * (width - 20) / 4, rows * HEIGHT + 12 + 24 * (number // 4)
+        x, y = 20 + number % texts * (width - 20) / texts, rows * HEIGHT + 12 + 24 * (number // texts)
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         parts.append(f'<line x1="{x:.1f}" y1="{y}" x2="{x + 24:.1f}" y2="{y}" stroke="{colour}" stroke-width="2"{dash}/>')
         parts.append(_text(x + 30, y + 4, text, "start"))
