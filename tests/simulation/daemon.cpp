@@ -145,7 +145,8 @@ Daemon::bring(Source &source)
   source.window--;
   first_arrival_ = std::min(first_arrival_, message.arrived);
   work_ += message.cost;
-  work_of_key_[message.key] += message.cost;
+  Time &chain = work_of_key_[message.key];
+  chain = keys_.any() ? chain + message.cost : std::max(chain, message.cost);
   return message;
 }
 

@@ -92,7 +92,7 @@ public:
   std::uint64_t out() const { return out_; }
   std::uint64_t inlined() const { return inlined_; }
   Time work() const { return work_; }                   // of all messages
-  Time longest_chain() const;                           // the most work of one key
+  Time longest_chain() const;                           // the most work of one key; without keys of one message
 
 private:
   void source_main(Source &source);
@@ -130,7 +130,7 @@ private:
   Time last_out_ = 0;
   std::vector<Time> waits_;
   std::vector<Time> latencies_;
-  std::vector<Time> work_of_key_;
+  std::vector<Time> work_of_key_;               // longest_chain() is the longest of these
   Time work_ = 0;
   std::uint64_t out_ = 0;
   std::uint64_t out_of_order_ = 0;

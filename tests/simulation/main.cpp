@@ -115,7 +115,7 @@ simulate(const Settings &settings)
       return 1;
     }
   print(world, caches, daemon);
-  return daemon.out_of_order() ? 1 : 0;
+  return 0;
 }
 
 }

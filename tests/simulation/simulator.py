@@ -19,6 +19,10 @@ SECOND = 1000 * MILLISECOND
 FREE = "all=0"
 
 
+# Seconds. An engine whose workers look for work again and again, and find none, never comes to an end.
+LONGEST_RUN = 60
+
+
 class Failed(Exception):
     pass
 
@@ -35,9 +39,13 @@ class Simulator:
         command = [str(self.program)]
         for name, value in settings.items():
             command += ["--" + name.replace("_", "-"), str(int(value) if isinstance(value, bool) else value)]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        try:
+            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                                    timeout=LONGEST_RUN)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{' '.join(command)}: does not come to an end") from None
         if result.returncode:
-            raise Failed(f"{' '.join(command)}: {result.stderr.strip() or 'out of order'}")
+            raise Failed(f"{' '.join(command)}: {result.stderr.strip() or result.returncode}")
         return json.loads(result.stdout)
 
     def all(self, runs):
