@@ -231,6 +231,8 @@ private:
   std::uint64_t coarse_now() noexcept override { return time_ / 4'000'000 * 4'000'000; }
   parallelize::ThreadUsage thread_usage() noexcept override { return {}; }
   std::uint64_t message_id(const parallelize::Message &) noexcept override { return 0; }
+  std::uint64_t age(const parallelize::Message &) noexcept override { return 0; }
+  std::uint64_t age_of_arrival(void *) noexcept override { return 0; }
   void hot_key(std::string_view, unsigned) noexcept override {}
 
   static std::vector<std::string> make_keys()

@@ -54,6 +54,7 @@ EngineElement::worker_main(unsigned index)
       case parallelize::Turn::again:
         world_.spend(costs_.turn, Spent::daemon);
         break;
+      case parallelize::Turn::napping:  // only after single messages, which these sources do not bring
       case parallelize::Turn::sleeping:
         while (!self.woken)
           world_.park();

@@ -45,6 +45,8 @@ private:
   std::uint64_t coarse_now() noexcept override;
   parallelize::ThreadUsage thread_usage() noexcept override;
   std::uint64_t message_id(const parallelize::Message &) noexcept override { return 0; }
+  std::uint64_t age(const parallelize::Message &) noexcept override { return 0; }
+  std::uint64_t age_of_arrival(void *) noexcept override { return 0; }
   void hot_key(std::string_view, unsigned) noexcept override {}
 
   Daemon &daemon_;

@@ -415,14 +415,15 @@ let_one_nap(FakeHost &host, FakeSource &source, std::uint64_t cost)
   learn_cost(host, cost);
   host.cost = cost;
   send_single(source, 2);
-  host.run_awake();
+  while (host.count(FakeWorker::awake))
+    host.run_awake();
   cr_assert_eq(host.count(FakeWorker::napping), 1);
   return host.napping(0) ? 0 : 1;
 }
 
 Test(nap, single_messages_in_a_row_wake_no_more_workers)
 {
-  FakeHost host(round_robin(2));
+  FakeHost host(round_robin(1));
   FakeSource &source = host.source(ordinary_single);
   const unsigned napper = let_one_nap(host, source, 8 * microsecond);
   const std::uint64_t before = host.counters().wakeups;
@@ -437,7 +438,7 @@ Test(nap, single_messages_in_a_row_wake_no_more_workers)
   send_single(source);
   cr_assert_eq(host.counters().wakeups, before + 1, "nobody naps");
   host.run_awake();
-  cr_assert_eq(host.count(FakeWorker::asleep), 2, "a message that comes alone is no reason to nap");
+  cr_assert_eq(host.count(FakeWorker::asleep), 1, "a message that comes alone is no reason to nap");
   host.come_to_rest();
 }
 
@@ -448,12 +449,43 @@ Test(nap, enough_single_messages_wake_a_worker)
   let_one_nap(host, source, 8 * microsecond);
   const std::uint64_t before = host.counters().wakeups;
 
-  send_single(source, 49);
+  send_single(source, 31);
   cr_assert_eq(host.counters().wakeups, before);
-  send_single(source, 50);
-  cr_assert_eq(host.counters().wakeups, before + 1, "400 microseconds of work, and one worker is under way");
+  send_single(source, 9);
+  cr_assert_eq(host.counters().wakeups, before + 1, "one worker is under way");
+  send_single(source, 30);
+  cr_assert_eq(host.counters().wakeups, before + 2, "more than 400 microseconds of work wait for it");
+  host.come_to_rest();
+}
+
+Test(nap, enough_single_messages_of_one_key_wake_a_worker)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source(ordinary_single);
+  let_one_nap(host, source, 8 * microsecond);
+  const std::uint64_t before = host.counters().wakeups;
+
+  send_single(source, 31);
+  cr_assert_eq(host.counters().wakeups, before);
   send_single(source);
-  cr_assert_eq(host.counters().wakeups, before + 2, "800 microseconds of work");
+  cr_assert_eq(host.counters().wakeups, before + 1);
+  host.come_to_rest();
+}
+
+Test(nap, a_worker_that_gets_up_wakes_another_one_for_the_rest)
+{
+  FakeHost host(round_robin(2));
+  FakeSource &source = host.source(ordinary_single);
+  const unsigned napper = let_one_nap(host, source, 8 * microsecond);
+
+  send_single(source, 2);
+  host.on_forward = [&, done = false](const FakeMessage &) mutable
+  {
+    if (std::exchange(done, true))
+      return;
+    cr_assert_eq(host.count(FakeWorker::awake), 2, "the message may be long");
+  };
+  host.run(napper);
   host.come_to_rest();
 }
 

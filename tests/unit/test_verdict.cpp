@@ -265,6 +265,14 @@ Test(verdict, small_fetches_that_are_no_limit)
   few.to.fetch_limited = 400;
   cr_assert_not(names_fetches(few));
 
+  Case once = limited_by_fetches();
+  once.to.fetch_limited = once.from.fetch_limited;
+  cr_assert_not(names_fetches(once), "the source was limited long ago");
+
+  Case others = limited_by_fetches();
+  others.to.entered *= 10;
+  cr_assert_not(names_fetches(others), "most messages came from sources without a known window");
+
   Case busy = limited_by_fetches();
   busy.to.busy_ns = {13 * second, 13 * second};
   cr_assert_not(names_fetches(busy));

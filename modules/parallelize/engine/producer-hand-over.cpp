@@ -96,11 +96,9 @@ Producer::hand_over()
   counters.hand_over_sizes.record(count);
   counters.ordered.add(count - tasks_.size());
   pending_.clear();
-  if (tasks_.empty())
-    return;
-  if (flags_ & single && tasks_.size() == 1)
-    core_.scheduler.hand_over_single(tasks_.front());
-  else
+  if (flags_ & single && count == 1)
+    core_.scheduler.hand_over_single(tasks_);
+  else if (!tasks_.empty())
     core_.scheduler.hand_over(tasks_, count);
   tasks_.clear();
 }
@@ -169,7 +167,8 @@ Producer::report_fetch(const Fetch &fetch)
   if (state == FetchPressure::low)
     return;
   counters.fetch_limited.add(fetch.came);
-  if (state == FetchPressure::rises)
+  // Again and again: the last one named is one that is limited now.
+  if (state == FetchPressure::rises || fetch_again_.pick())
     core_.limited_source.note(fetch);
 }
 

@@ -19,7 +19,8 @@ constexpr std::uint64_t long_by_coarse_clock_ns = 5'000'000;
 
 Producer::Producer(Core &core)
   : runner(OnThread::producer, core), core_(core), nodes_(core.slabs), inline_strands_(core.strand_mask + 1),
-    time_this_(sample_one_in), sample_this_(sample_one_in), sample_key_(sample_key_one_in)
+    time_this_(sample_one_in), sample_this_(sample_one_in), sample_key_(sample_key_one_in),
+    fetch_again_(sample_one_in)
 {
 }
 
@@ -65,10 +66,9 @@ Producer::publish()
 void
 Producer::decide()
 {
-  const SourceCost::Way before = way_;
   way_ = flags_ & publishes ? cost_->decide(core_.callbacks.coarse_now(), core_.cost)
                             : SourceCost::Way::hand_over;
-  if (before == SourceCost::Way::inline_trial && way_ != before)
+  if (way_ != SourceCost::Way::inline_trial)
     core_.cost.end_trial(cost_);
   runner.expect_cheap(way_ != SourceCost::Way::hand_over);
   expects_long_ = core_.callbacks.coarse_now() < cost_->watch.until.load(std::memory_order_relaxed);
@@ -274,7 +274,7 @@ Producer::time_inline(void *arrival, const Key &key, unsigned weight)
 void
 Producer::inline_took(std::uint64_t now, std::uint64_t nanoseconds, unsigned weight)
 {
-  // A long message stands for itself only: its like are noticed without a sample.
+  // A long message stands for itself only: long messages are noticed without a sample.
   if (nanoseconds > harmful_ns)
     weight = std::min(weight, 1u);
   counters.inline_busy_ns.add(nanoseconds * std::max(weight, 1u));

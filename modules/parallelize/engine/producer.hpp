@@ -182,6 +182,7 @@ private:
   Sampler time_this_;                   // inline messages
   Sampler sample_this_;                 // other messages
   Sampler sample_key_;                  // keys
+  Sampler fetch_again_;                 // batches of a source that is limited by its log-fetch-limit()
   Producer *next_free_ = nullptr;       // Engine's
 };
 

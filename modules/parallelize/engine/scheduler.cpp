@@ -8,8 +8,11 @@ namespace parallelize {
 
 namespace {
 
-// A worker naps if so many single messages were handed over since it parked.
+// A worker naps if at least this many single messages were handed over since it last parked.
 constexpr std::uint64_t singles_worth_a_nap = 2;
+
+// Single messages that wait for a napper: fewer than the smallest usual window of a source.
+constexpr std::size_t most_unannounced = 32;
 
 }
 
@@ -109,15 +112,20 @@ Scheduler::hand_over(const std::vector<Task> &tasks, std::size_t messages)
 }
 
 void
-Scheduler::hand_over_single(const Task &task)
+Scheduler::hand_over_single(const std::vector<Task> &tasks)
 {
   Section section(*this);
-  run_queue_.push_back(task);
+  for (const Task &task : tasks)
+    run_queue_.push_back(task);
   singles_++;
-  if (napper_ == no_worker)
-    section.wake(1);
-  else if (run_queue_.size() / cost_.per_wake_up() > waking_)
-    section.wake(1);
+  unannounced_++;
+  const std::size_t each = cost_.per_wake_up();
+  const std::size_t worth = napper_ == no_worker ? 1 : std::min(each, most_unannounced);
+  // Workers that are under way have not taken their tasks yet.
+  if (unannounced_ < worth || run_queue_.size() <= waking_ * each)
+    return;
+  unannounced_ = 0;
+  section.wake(1);
 }
 
 // True if the strand has a worker's share of all messages, or more.  Runners
@@ -169,13 +177,14 @@ Scheduler::schedule_outlets(StrandList outlets)
 
 /* -- Workers: sleep and nap -- */
 
-// Waking a thread takes longer than many a message.  A source that hands over each
-// message by itself would wake a worker for each.  So while such messages come one
-// after the other, one worker naps: it looks for tasks each nap_ns.
+// Waking a thread takes longer than processing a cheap message.  A source that hands
+// over each message by itself would wake a worker for each.  So while such messages
+// come one after the other, one worker naps: it looks for tasks each nap_ns.
 Scheduler::Park
 Scheduler::park(unsigned worker)
 {
   const std::uint64_t singles = singles_ - std::exchange(locals_[worker].singles_before, singles_);
+  unannounced_ = 0;             // all are taken
   idle_.push_back(worker);
   sleeping_.store(idle_.size(), std::memory_order_relaxed);
   if (singles < singles_worth_a_nap || napper_ != no_worker)
@@ -190,14 +199,17 @@ Scheduler::unpark(unsigned worker)
   Section section(*this);
   const auto found = std::find(idle_.begin(), idle_.end(), worker);
   if (found == idle_.end())
+    waking_--;
+  else
     {
-      waking_--;
-      return;
+      idle_.erase(found);
+      sleeping_.store(idle_.size(), std::memory_order_relaxed);
+      if (napper_ == worker)
+        napper_ = no_worker;
     }
-  idle_.erase(found);
-  sleeping_.store(idle_.size(), std::memory_order_relaxed);
-  if (napper_ == worker)
-    napper_ = no_worker;
+  // The message that this worker takes may be long, and no hand-over may follow.
+  if (singles_ != locals_[worker].singles_before && napper_ == no_worker && run_queue_.size() > 1)
+    section.wake(1);
 }
 
 }

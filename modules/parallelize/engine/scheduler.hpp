@@ -41,9 +41,10 @@ public:
 
   // [producer]  Tasks with `messages` messages; wakes as many workers as these are worth.
   void hand_over(const std::vector<Task> &tasks, std::size_t messages);
-  // [producer]  The task of a message whose source hands over each one by itself.
-  // Wakes nobody if a worker naps, until there is enough to be worth waking another one.
-  void hand_over_single(const Task &task);
+  // [producer]  A message whose source hands over each one by itself.  `tasks`: its
+  // task, or none if its strand has one.  Wakes nobody if a worker naps, until there
+  // is enough to be worth waking one.
+  void hand_over_single(const std::vector<Task> &tasks);
   // [runner]  Strands that got messages while the runner had them.
   void requeue(StrandList strands, OnThread on);
   // [any]  Outlets that got messages.  False if no worker is alive: the caller must run them.
@@ -161,6 +162,7 @@ private:
   unsigned napper_ = no_worker;         // the one of them that naps
   unsigned waking_ = 0;                 // workers that were woken and have not begun their turn
   std::uint64_t singles_ = 0;           // calls of hand_over_single()
+  std::size_t unannounced_ = 0;         // of these: since the last one that woke a worker
   unsigned alive_ = 0;                  // workers that will answer a wake-up
 };
 

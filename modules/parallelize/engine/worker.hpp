@@ -9,7 +9,7 @@
 
 namespace parallelize {
 
-// How long a worker naps.  So long a single message may wait for its worker.
+// How long a worker naps.  A single message waits at most this long for its worker.
 constexpr std::uint64_t nap_ns = 1'000'000;
 
 // What a worker's thread does after a turn.

@@ -2,7 +2,6 @@
 #include "host/source-window.h"
 #include "ack-tracker/ack_tracker.h"
 #include "host/batch-callbacks.h"
-#include "host/features.h"
 #include "host/worker-thread.h"
 #include "host/features.h"
 #include "logreader.h"
@@ -11,7 +10,7 @@
 #include "logthrsource/logthrsourcedrv.h"
 #endif
 
-/* What the readers of files and connections have in common, and no other source has. */
+/* The free function of LogReader.  No other kind of source has it. */
 static void (*free_reader)(LogPipe *);
 
 HostSource *

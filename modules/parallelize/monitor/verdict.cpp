@@ -183,8 +183,9 @@ private:
   // the workers could process more.
   bool fetch_limits() const
   {
-    return context_.fetch_limit > 0 && to_.entered > from_.entered && verdict_.utilization < nearly_saturated
-           && difference(from_.fetch_limited, to_.fetch_limited) >= half * difference(from_.came, to_.came)
+    const double limited = difference(from_.fetch_limited, to_.fetch_limited);
+    return context_.fetch_limit > 0 && limited > 0 && verdict_.utilization < nearly_saturated
+           && limited >= half * difference(from_.entered, to_.entered)
            && !most_run_inline_as_cheap() && !(context_.blocks && most_are_cheap());
   }
 

@@ -164,7 +164,7 @@ ElementStats::register_counters()
   for (unsigned worker = 0; worker <= workers_; worker++)
     register_worker(worker);
 
-  // AxoSyslog's, which has it without a label.
+  // AxoSyslog registers this counter without labels.
   HostStatsKey failed = {};
   failed.name = "parallelize_failed_events_total";
   failed.level = level_of_latency;
