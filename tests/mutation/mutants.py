@@ -33,11 +33,15 @@ PACKED = "modules/parallelize/pipes/packed-message.cpp"
 TICKET = "modules/parallelize/pipes/ticket.cpp"
 RESEQUENCE = "modules/parallelize/pipes/resequence-pipe.cpp"
 PAIRING = "modules/parallelize/pipes/pairing.c"
+OPTIONS = "modules/parallelize/pipes/options.c"
+PATH_WARNINGS = "modules/parallelize/pipes/path-warnings.cpp"
 THREADS = "modules/parallelize/pipes/worker-threads.cpp"
 METRICS = "modules/parallelize/pipes/metrics.cpp"
 BATCH_CALLBACKS = "modules/parallelize/host/batch-callbacks.c"
+DESTINATION_WORKERS = "modules/parallelize/host/destination-workers.c"
 FORWARD = "modules/parallelize/host/forward.c"
 OWNERSHIP = "modules/parallelize/host/message-ownership.c"
+PIPE_KIND = "modules/parallelize/host/pipe-kind.c"
 STATS = "modules/parallelize/host/stats.c"
 THREAD_IDS = "modules/parallelize/host/thread-ids.c"
 FETCH_LIMIT = "modules/parallelize/engine/fetch-limit.hpp"
@@ -698,6 +702,26 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
     Mutant("warn of empty keys again and again", MONITOR_CPP, "  told_empty_keys_ = true;\n", "", MONITOR),
     Mutant("the latency from the receipt ends before resequence()", RUNNER,
            "  if (!core_.sequencer)\n    unpublished_samples_", "  if (true)\n    unpublished_samples_", MONITOR),
+
+    # options, and warnings about what is after an element
+    Mutant("the first key counts", OPTIONS, "  self->partition_key = g_strdup(text);\n", """\
+  if (!self->partition_key)
+    self->partition_key = g_strdup(text);
+""", ("functional test_compatible_options.py",)),
+    Mutant("a destination with one worker loses the order", DESTINATION_WORKERS,
+           "driver->num_workers > 1", "driver->num_workers > 0", ("functional test_destination_order.py",)),
+    Mutant("the order after another element is the first one's matter", PATH_WARNINGS,
+           "host_destination_reorders, pairing_is_active", "host_destination_reorders, nullptr",
+           ("functional test_destination_order.py",)),
+    Mutant("an element that is off is active", PAIRING,
+           "(_has_role(pipe, PAIRING_OPENS) && !self->is_off)", "_has_role(pipe, PAIRING_OPENS)",
+           ("functional test_destination_order.py",)),
+    Mutant("each partner of a resequence() warns", RESEQUENCE, "    is_path_checked_ = true;\n", "",
+           ("functional test_destination_order.py",)),
+    Mutant("a clone of a pipe has no kind", PIPE_KIND,
+           "expression->content == ENC_PIPE && expression->object", "FALSE", ("functional test_daemon_faults.py",)),
+    Mutant("no parser before the element matters", PATH_WARNINGS, "if (python && !other)", "if (false)",
+           ("functional test_daemon_faults.py",)),
 
     # what nothing misses until the memory is full
     Mutant("keep an element's options", PIPE, "  parallelize_options_free(options_);\n", "", LEAKS),
