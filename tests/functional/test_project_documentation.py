@@ -31,7 +31,7 @@ Block = namedtuple("Block", "place word body")
 
 
 def documents():
-    return [README, *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    return [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def blocks(document):
