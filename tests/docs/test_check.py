@@ -67,11 +67,13 @@ def test_names_of_log_messages_and_metrics(tmp_path):
     (tmp_path / "docs/reference").mkdir(parents=True)
     (tmp_path / "modules/code.cpp").write_text(
         'msg_warning("WARNING: one \\"two\\"; "\n            "three", evt_tag_int("four", 4));\n'
+        '// don\'t "\nchar quote = \'"\';  /* " */\n'
+        'warn("WARNING: six");\n'
         'Metric metrics[] = {{"parallelized_five_total", "five"}};\n')
     messages, metrics = (tmp_path / "docs/reference" / name for name in ("log-messages.md", "metrics.md"))
-    messages.write_text("""`WARNING: one "two"; three; four-five='4', ...`\n: Text.\n""")
+    messages.write_text("""`WARNING: one "two"; three; four-five='4', ...`\n: Text.\n\n`WARNING: six`\n: Text.\n""")
     metrics.write_text("| `parallelized_five_total` |\n")
     assert check.check_log_messages(tmp_path) + check.check_metrics(tmp_path) == []
-    messages.write_text("`WARNING: one; four='4'`\n: Text.\n")
+    messages.write_text("`WARNING: one; four='4'`\n: Text.\n\n`WARNING: six`\n")
     metrics.write_text("| `parallelized_six_total` |\n")
     assert len(check.check_log_messages(tmp_path)) == len(check.check_metrics(tmp_path)) == 2
