@@ -71,9 +71,9 @@ def test_names_of_log_messages_and_metrics(tmp_path):
         'warn("WARNING: six");\n'
         'Metric metrics[] = {{"parallelized_five_total", "five"}};\n')
     messages, metrics = (tmp_path / "docs/reference" / name for name in ("log-messages.md", "metrics.md"))
-    messages.write_text("""`WARNING: one "two"; three; four-five='4', ...`\n: Text.\n\n`WARNING: six`\n: Text.\n""")
+    messages.write_text("""- `WARNING: one "two"; three; four-five='4', ...`\\\n  Text.\n\n- `WARNING: six`\n""")
     metrics.write_text("| `parallelized_five_total` |\n")
     assert check.check_log_messages(tmp_path) + check.check_metrics(tmp_path) == []
-    messages.write_text("`WARNING: one; four='4'`\n: Text.\n\n`WARNING: six`\n")
+    messages.write_text("- `WARNING: one; four='4'`\n\n- `WARNING: six`\n")
     metrics.write_text("| `parallelized_six_total` |\n")
     assert len(check.check_log_messages(tmp_path)) == len(check.check_metrics(tmp_path)) == 2
