@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 What the host's memory queue makes of a batch of more than 65,535 messages, without any element: a limit of
-log-fetch-limit() that the README names.
+log-fetch-limit() that docs/explanation/delivery-guarantees.md names.
 """
 
 from harness.environment import host_version
