@@ -140,5 +140,7 @@ using counted::counted_mutex;
 #define atomic counted_atomic
 #define mutex counted_mutex
 
+// In place of engine/line-marks.hpp.
+#define PARALLELIZE_LINE_MARKS_INCLUDED
 #define PARALLELIZE_READS_LINE(what, address) counted::on_line_read(what, address)
 #define PARALLELIZE_WRITES_LINE(what, address) counted::on_line_write(what, address)

@@ -2,11 +2,11 @@
 // Marks in the engine: here a thread uses a cache line that another thread wrote
 // last, and no atomic says so.
 //
-// They are nothing.  tests/simulation compiles the engine with its own
-// definitions, and counts the cache lines that go from core to core.
-#pragma once
+// They are nothing.  tests/simulation has its own definitions in place of this
+// header, and counts the cache lines that go from core to core.
+#ifndef PARALLELIZE_LINE_MARKS_INCLUDED
+#define PARALLELIZE_LINE_MARKS_INCLUDED
 
-#ifndef PARALLELIZE_READS_LINE
 #define PARALLELIZE_READS_LINE(what, address) static_cast<void>(0)
 #define PARALLELIZE_WRITES_LINE(what, address) static_cast<void>(0)
 #endif
