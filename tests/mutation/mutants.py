@@ -124,6 +124,8 @@ MUTANTS = [
         case Runner::Step::slice_ended:
           break;
 """, UNIT),
+    Mutant("believe a lucky trial", PRODUCER,
+           "      || (way_ == SourceCost::Way::inline_cheap && !cost_->is_sure())\n", "", UNIT),
     # the scheduler
     Mutant("wake nobody at a hand-over", SCHEDULER,
            "  section.wake(std::min(run_queue_.size(), workers_worth_waking(messages)));\n",

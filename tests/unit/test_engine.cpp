@@ -2542,6 +2542,25 @@ Test(trial, finds_that_messages_of_a_source_are_cheap)
   host.come_to_rest();
 }
 
+// 32 cheap messages, and then none that is.
+Test(trial, is_not_believed_for_long)
+{
+  FakeHost host(keyed(2));
+  FakeSource &source = host.source();
+  host.elapsed = second;
+  host.start_asleep();
+  learn_cost(host, 3 * microsecond);
+  host.cost = 500;
+  source.send("a", 33);
+  cr_assert_eq(source.forwarded.size(), 33, "the trial, and the first message after it");
+  host.cost = 20 * microsecond;
+  source.send("a", 1000);
+  source.end_batch();
+  host.run_until_quiet();
+  cr_assert_leq(source.forwarded.size(), 33 + 32);
+  host.come_to_rest();
+}
+
 /* ------------------------------------------------------------------------
  * Over the high-water mark
  * ------------------------------------------------------------------------ */

@@ -225,11 +225,13 @@ Producer::drain_outlets()
   inline_strands_.clear();
 }
 
-// Each message in a trial, and each if messages are so slow that the clock does not matter.
+// Each message in a trial and the first ones after it: the trial may have been
+// lucky.  Also each one if messages are so slow that the clock does not matter.
 unsigned
 Producer::inline_weight()
 {
   if (way_ == SourceCost::Way::inline_trial || runner.has_slowed_down()
+      || (way_ == SourceCost::Way::inline_cheap && !cost_->is_sure())
       || (way_ == SourceCost::Way::hand_over && core_.cost.slow()))
     return 1;
   return time_this_.pick() ? sample_one_in : 0;

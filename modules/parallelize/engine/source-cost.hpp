@@ -112,6 +112,9 @@ public:
   // Whether the source has more to read than it may read at a time.
   FetchPressure fetch_pressure;
 
+  // True if enough inline messages were timed since the source went inline.
+  bool is_sure() const { return mean_.messages() >= trial_messages; }
+
   // True if the thread of this source has been harmed lately.
   bool harmed(std::uint64_t now) const { return now < harmed_until_.load(relaxed); }
 
