@@ -87,8 +87,6 @@ struct FakeWorker : FakeThread
   explicit FakeWorker(unsigned index) : FakeThread("worker " + std::to_string(index)) {}
 
   State state = absent;
-  bool has_got_up = false;      // from a nap, by itself: somebody may be about to wake it all the same
-  bool woken_late = false;      // run() is due once more
   unsigned longest_run = 0;     // messages in one run()
 };
 
@@ -200,11 +198,11 @@ public:
   {
     FakeWorker &worker = this->worker(index);
     check(can_run(index), worker.name + " cannot run now");
-    worker.has_got_up |= worker.state == FakeWorker::napping;
+    const bool napped = worker.state == FakeWorker::napping;
     worker.state = FakeWorker::awake;
     Running as(*this, worker);
     const std::uint64_t before = processed_by(index);
-    const parallelize::Turn result = engine_.run(index);
+    const parallelize::Turn result = napped ? engine_.run_after_nap(index) : engine_.run(index);
 
     check(worker.unpublished.empty() && worker.unpublished_copies.empty(),
           worker.name + " returns with unpublished messages");
@@ -215,8 +213,6 @@ public:
       worker.state = FakeWorker::napping;
     else if (result == parallelize::Turn::ended)
       worker.state = FakeWorker::ended;
-    if (std::exchange(worker.woken_late, false) && result != parallelize::Turn::ended)
-      worker.state = FakeWorker::awake;
     return result;
   }
 
@@ -626,13 +622,8 @@ private:
   void
   wake(unsigned index) noexcept override
   {
-    if (asleep(index) || napping(index))
-      worker(index).state = FakeWorker::awake;
-    else
-      {
-        check(worker(index).has_got_up, worker(index).name + " is woken and does not sleep");
-        worker(index).woken_late = true;
-      }
+    check(asleep(index) || napping(index), worker(index).name + " is woken and does not sleep");
+    worker(index).state = FakeWorker::awake;
     called_back();
   }
 

@@ -167,10 +167,11 @@ private:
   void
   work(parallelize::Engine &engine, unsigned index)
   {
+    bool nap_over = false;
     for (;;)
       {
         here.look_at_real_time();
-        switch (engine.run(index))
+        switch (std::exchange(nap_over, false) ? engine.run_after_nap(index) : engine.run(index))
           {
           case parallelize::Turn::again:
             break;
@@ -178,7 +179,7 @@ private:
             sleep();
             break;
           case parallelize::Turn::napping:
-            nap();
+            nap_over = !nap();
             break;
           case parallelize::Turn::ended:
             return;
@@ -194,12 +195,13 @@ private:
     woken_ = false;
   }
 
-  void
+  // True if it was woken.
+  bool
   nap()
   {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::nanoseconds(parallelize::nap_ns), [this] { return woken_; });
-    woken_ = false;
+    return std::exchange(woken_, false);
   }
 
   std::thread thread_;

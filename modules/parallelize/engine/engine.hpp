@@ -49,6 +49,8 @@ public:
 
   // Let the worker work.  Its thread only.  [worker]
   Turn run(unsigned worker) { return workers_[worker]->turn(); }
+  // The same, at the end of a nap during which it was not woken.  [worker]
+  Turn run_after_nap(unsigned worker) { return workers_[worker]->turn_after_nap(); }
 
   // Begin a batch of messages on this thread.  `flags`: of Producer.  `source`: a
   // number for the source that the thread reads, or 0.  The producer is the

@@ -194,20 +194,31 @@ Scheduler::park(unsigned worker)
 }
 
 void
-Scheduler::unpark(unsigned worker)
+Scheduler::woken(unsigned worker)
+{
+  Section section(*this);
+  waking_--;
+  wake_for_the_rest(section, worker);
+}
+
+bool
+Scheduler::end_nap(unsigned worker)
 {
   Section section(*this);
   const auto found = std::find(idle_.begin(), idle_.end(), worker);
   if (found == idle_.end())
-    waking_--;
-  else
-    {
-      idle_.erase(found);
-      sleeping_.store(idle_.size(), std::memory_order_relaxed);
-      if (napper_ == worker)
-        napper_ = no_worker;
-    }
-  // The message that this worker takes may be long, and no hand-over may follow.
+    return false;
+  idle_.erase(found);
+  sleeping_.store(idle_.size(), std::memory_order_relaxed);
+  napper_ = no_worker;
+  wake_for_the_rest(section, worker);
+  return true;
+}
+
+// The message that this worker takes may be long, and no hand-over may follow.
+void
+Scheduler::wake_for_the_rest(Section &section, unsigned worker)
+{
   if (singles_ != locals_[worker].singles_before && napper_ == no_worker && run_queue_.size() > 1)
     section.wake(1);
 }

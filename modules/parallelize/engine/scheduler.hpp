@@ -82,8 +82,11 @@ public:
       }
     return park(worker);
   }
-  // The worker begins a turn after it slept or napped.  [worker]
-  void unpark(unsigned worker);
+  // The worker was woken, and begins its turn.  [worker]
+  void woken(unsigned worker);
+  // The worker's nap is over.  False if somebody is about to wake it: it may not
+  // begin its turn before that, or it could have ended by then.  [worker]
+  bool end_nap(unsigned worker);
 
   // [any]  Wakes sleepers if there is a task for them.  Once a second: a hand-over
   // wakes no more workers than its messages are worth at their usual cost.  If one
@@ -130,6 +133,7 @@ private:
   };
 
   Park park(unsigned worker);
+  void wake_for_the_rest(Section &section, unsigned worker);
   bool take_local(LocalQueue &local, Task &task);
   bool take_share(unsigned worker, Task &task);
   bool steal(unsigned thief, Task &task, std::size_t &stolen);

@@ -21,7 +21,7 @@ Worker::turn()
   };
 
   if (std::exchange(parked_, false))
-    core_.scheduler.unpark(index_);
+    core_.scheduler.woken(index_);
   for (;;)
     {
       const auto used = static_cast<unsigned>(runner.counters.message.sequence() - first);
@@ -54,6 +54,15 @@ Worker::turn()
           break;
         }
     }
+}
+
+Turn
+Worker::turn_after_nap()
+{
+  if (!core_.scheduler.end_nap(index_))
+    return Turn::sleeping;
+  parked_ = false;
+  return turn();
 }
 
 // Sequentially consistent: a producer that this worker does not see open sees

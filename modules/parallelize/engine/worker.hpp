@@ -17,7 +17,7 @@ enum class Turn
 {
   again,                // call again after the thread's other work
   sleeping,             // nothing to do: call again after wake()
-  napping,              // nothing to do: call again after wake(), and after nap_ns at the latest
+  napping,              // the same; if no wake() comes within nap_ns, call turn_after_nap()
   ended,                // stopped, and nothing can come any more: do not call again
 };
 
@@ -28,7 +28,10 @@ public:
   Worker(unsigned index, Core &core) : runner(OnThread::worker, core), core_(core), index_(index) {}
 
   // Run tasks for a slice, or up to the quantum, or until there is nothing to do.
+  // After wake(), or after Turn::again.
   Turn turn();
+  // The same at the end of a nap.
+  Turn turn_after_nap();
 
   Runner runner;
 
@@ -37,7 +40,7 @@ private:
 
   Core &core_;
   const unsigned index_;
-  bool parked_ = false;         // since the last turn, even if it was woken
+  bool parked_ = false;         // since the last turn
 };
 
 }

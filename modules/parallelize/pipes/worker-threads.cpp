@@ -31,7 +31,7 @@ public:
     run_again_.handler = run;
     IV_TIMER_INIT(&nap_);
     nap_.cookie = this;
-    nap_.handler = run;
+    nap_.handler = nap_ended;
     IV_EVENT_INIT(&ended_);
     ended_.cookie = this;
     ended_.handler = [](void *self) noexcept { static_cast<Thread *>(self)->join(); };
@@ -62,6 +62,8 @@ private:
   void wait_for_main_loop_calls();
   static gpointer main(gpointer self) noexcept;
   static void run(void *self) noexcept;
+  static void nap_ended(void *self) noexcept;
+  void turn_ended(Turn turn);
   void nap();
 
   WorkerThreads &owner_;
@@ -91,16 +93,30 @@ WorkerThreads::Thread::run(void *s) noexcept
 
   if (iv_timer_registered(&self->nap_))
     iv_timer_unregister(&self->nap_);
-  switch (self->owner_.engine_.run(self->index_))
+  self->turn_ended(self->owner_.engine_.run(self->index_));
+}
+
+void
+WorkerThreads::Thread::nap_ended(void *s) noexcept
+{
+  Thread *self = static_cast<Thread *>(s);
+
+  self->turn_ended(self->owner_.engine_.run_after_nap(self->index_));
+}
+
+void
+WorkerThreads::Thread::turn_ended(Turn turn)
+{
+  switch (turn)
     {
     case Turn::again:
-      if (!iv_task_registered(&self->run_again_))
-        iv_task_register(&self->run_again_);
+      if (!iv_task_registered(&run_again_))
+        iv_task_register(&run_again_);
       break;
     case Turn::sleeping:
       break;
     case Turn::napping:
-      self->nap();
+      nap();
       break;
     case Turn::ended:
       iv_quit();
