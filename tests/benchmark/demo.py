@@ -24,6 +24,7 @@ import traffic
 import trial
 
 WINDOW = 100000
+FETCH_LIMIT = 1000
 FILTERS = 16
 SENDER_RATE = 100000000
 
@@ -81,7 +82,7 @@ class Demo:
         output = self._folder / "output"
         output.unlink(missing_ok=True)
         port = host.free_port()
-        config = paths.config(paths.tcp_source(port, WINDOW), paths.file_destination(output), WINDOW,
+        config = paths.config(paths.tcp_source(port, WINDOW, FETCH_LIMIT), paths.file_destination(output), WINDOW,
                               element, FILTERS)
         with host.Daemon(self._host, self._folder, config, [host.default_module_dir()]) as daemon:
             daemon.wait_for(lambda: _listens(port), trial.START_SECONDS, f"port {port} open")

@@ -33,9 +33,9 @@ def file_source(path, window, fetch_limit=None):
             ' keep-hostname(yes));')
 
 
-def tcp_source(port, window):
+def tcp_source(port, window, fetch_limit=None):
     return (f'syslog(ip("127.0.0.1") port({port}) transport("tcp") max-connections(1)'
-            f' log-iw-size({window}) keep-hostname(yes));')
+            f' log-iw-size({window}){_fetch_limit(fetch_limit)} keep-hostname(yes));')
 
 
 def network_source(port, window, connections=1, fetch_limit=None):

@@ -98,6 +98,14 @@ def test_destination_with_a_key(syslog_ng, path):
     assert not syslog_ng.logged(f"{AFTER_PARALLELIZE}|{AFTER_RESEQUENCE}")
 
 
+@pytest.mark.skipif(not HAS_KEY_OPTION, reason="destinations of this host have no worker-partition-key()")
+def test_destination_with_another_key(syslog_ng):
+    start(syslog_ng, KEYED.replace("$PROGRAM", "$HOST") + "destination(d_keyed);", KEYED_DESTINATION)
+    (warning,) = syslog_ng.logged(AFTER_PARALLELIZE)
+    assert "hint='write workers(1) in the destination, or worker-partition-key(\"$HOST\")'" in warning
+    assert warning.endswith("key_of_destination='$PROGRAM'")
+
+
 def test_destination_of_another_path(syslog_ng):
     start(syslog_ng, KEYED + "destination(d_lines);", "log { source { internal(); }; destination(d_four); };")
     assert not syslog_ng.logged(AFTER_PARALLELIZE)

@@ -141,6 +141,19 @@ Test(sizes, that_are_small_are_exact)
     }
 }
 
+Test(sizes, that_are_powers_of_two_end_a_bucket)
+{
+  for (std::uint64_t size = 1; size <= SizeBuckets::largest; size *= 2)
+    {
+      SizeCounts counts;
+      SizeTotals totals;
+      counts.record(size);
+      counts.record(size + 1);
+      totals.add(counts);
+      cr_assert_eq(totals.read().count_up_to(size), 1, "%lu", size);
+    }
+}
+
 /* ------------------------------------------------------------------------
  * Sources that read few messages at a time
  * ------------------------------------------------------------------------ */

@@ -266,6 +266,9 @@ Test(stuck_source, is_told_with_its_end)
   FakeSource &source = host.source();
   host.start_asleep();
   learn_that_messages_are_cheap(host, source);
+  // The first ones are timed: then one long message would end this.
+  source.send("a", 40);
+  source.end_batch();
   Watch watch(host);
   while_forwarding(host, "slow", 1, [&]
   {

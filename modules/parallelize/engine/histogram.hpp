@@ -129,14 +129,17 @@ private:
   std::atomic<std::uint64_t> max_{0};
 };
 
-// Sizes that one thread records, without an atomic read-modify-write.
+// Sizes that one thread records, without an atomic read-modify-write.  At least 1.
+//
+// A bucket ends with a power of two, or a multiple: batches often have such a size,
+// and the bounds that users see are powers of two.
 class SizeCounts
 {
 public:
   // Its thread.
   void record(std::uint64_t size)
   {
-    buckets_[SizeBuckets::index_of(size)].add(1);
+    buckets_[SizeBuckets::index_of(size - 1)].add(1);
     sum_.add(size);
     if (size > max_.get())
       max_.set(size);
@@ -167,7 +170,7 @@ public:
     Distribution result;
     for (std::size_t i = 0; i < buckets_.size(); i++)
       if (buckets_[i])
-        result.add(SizeBuckets::upper_bound(i), buckets_[i]);
+        result.add(SizeBuckets::upper_bound(i) + 1, buckets_[i]);
     result.set_max(max_);
     result.set_sum(sum_);
     return result;

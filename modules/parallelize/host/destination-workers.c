@@ -22,22 +22,22 @@ _get_queue_method(GlobalConfig *cfg)
   return method;
 }
 
-static gboolean
-_has_key(LogThreadedDestDriver *driver)
+const gchar *
+host_destination_get_key(LogPipe *pipe)
 {
 #if HOST_HAS_DESTINATION_KEY
-  return driver->worker_partition_key != NULL;
+  LogTemplate *key = ((LogThreadedDestDriver *) pipe)->worker_partition_key;
+
+  return key ? key->template_str : NULL;
 #else
-  return FALSE;
+  return NULL;
 #endif
 }
 
 gboolean
-host_destination_reorders(LogPipe *pipe)
+host_destination_has_workers(LogPipe *pipe)
 {
-  LogThreadedDestDriver *driver = (LogThreadedDestDriver *) pipe;
-
-  return pipe->queue == _get_queue_method(log_pipe_get_config(pipe)) && driver->num_workers > 1 && !_has_key(driver);
+  return pipe->queue == _get_queue_method(log_pipe_get_config(pipe)) && ((LogThreadedDestDriver *) pipe)->num_workers > 1;
 }
 
 gint

@@ -11,12 +11,16 @@
 G_BEGIN_DECLS
 
 /*
- * True if the pipe is a destination whose workers take messages in turn, so that
- * these may arrive in any order.  Main thread, after the configuration was read.
+ * True if the pipe is a destination with several workers.  Without a key they take
+ * messages in turn, so that these may arrive in any order.  Main thread, after the
+ * configuration was read.
  */
-gboolean host_destination_reorders(LogPipe *pipe);
+gboolean host_destination_has_workers(LogPipe *pipe);
 
-/* Number of workers, and the name of the destination.  Only for pipes for which host_destination_reorders() is true. */
+/* Returns the text of the destination's worker-partition-key(), or NULL.  Only for such a pipe. */
+const gchar *host_destination_get_key(LogPipe *pipe);
+
+/* Number of workers, and the name of the destination.  Only for pipes for which host_destination_has_workers() is true. */
 gint host_destination_get_workers(LogPipe *pipe);
 const gchar *host_destination_get_id(LogPipe *pipe);
 

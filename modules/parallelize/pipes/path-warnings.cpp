@@ -9,6 +9,7 @@
 #include "pipes/pairing.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace parallelize {
@@ -44,9 +45,17 @@ location_of(LogPipe *pipe)
 
 // Where another element follows, the order after it is that element's matter.
 Pipes
-find_reordering_destinations(LogPipe *pipe)
+find_destinations_with_workers(LogPipe *pipe)
 {
-  return take(host_path_find_after(pipe, host_destination_reorders, pairing_is_active));
+  return take(host_path_find_after(pipe, host_destination_has_workers, pairing_is_active));
+}
+
+// What to write in a destination so that it keeps an order; `key`: what it says about a key.
+std::string
+hint_for_destination(const std::string &key)
+{
+  const char *hint = "write workers(1) in the destination";
+  return host_destination_has_key_option() ? hint + (", or " + key) : hint;
 }
 
 }
@@ -56,19 +65,23 @@ warn_about_destinations(const ParallelElement &element)
 {
   if (!element.key)
     return;
-  std::string hint = "write workers(1) in the destination";
-  if (host_destination_has_key_option())
-    hint += ", or worker-partition-key(\"" + std::string(element.key) + "\")";
+  const std::string hint = hint_for_destination("worker-partition-key(\"" + std::string(element.key) + "\")");
 
-  for (LogPipe *destination : find_reordering_destinations(element.pipe))
-    msg_warning("WARNING: a destination after parallelize() has several workers, which may send the messages of a key "
-                "in another order",
-                evt_tag_str("destination", host_destination_get_id(destination)),
-                evt_tag_int("workers", host_destination_get_workers(destination)),
-                evt_tag_str("hint", hint.c_str()),
-                evt_tag_str("worker-partition-key", element.key),
-                evt_tag_str("id", element.id),
-                evt_tag_str("location", element.location));
+  for (LogPipe *destination : find_destinations_with_workers(element.pipe))
+    {
+      const char *key = host_destination_get_key(destination);
+      if (key && std::string_view(key) == element.key)
+        continue;
+      msg_warning("WARNING: a destination after parallelize() has several workers, which may send the messages of a key "
+                  "in another order",
+                  evt_tag_str("destination", host_destination_get_id(destination)),
+                  evt_tag_int("workers", host_destination_get_workers(destination)),
+                  evt_tag_str("hint", hint.c_str()),
+                  evt_tag_str("worker-partition-key", element.key),
+                  evt_tag_str("id", element.id),
+                  evt_tag_str("location", element.location),
+                  key ? evt_tag_str("key_of_destination", key) : nullptr);
+    }
 }
 
 // A Python parser may read the names of all values, keys(), without the lock under
@@ -115,16 +128,15 @@ warn_about_filterx(const ParallelElement &element)
 void
 warn_about_destinations(LogPipe *resequence, const char *location)
 {
-  std::string hint = "write workers(1) in the destination";
-  if (host_destination_has_key_option())
-    hint += ", or worker-partition-key() if the order of each key is enough";
+  const std::string hint = hint_for_destination("worker-partition-key() if the order of each key is enough");
 
-  for (LogPipe *destination : find_reordering_destinations(resequence))
-    msg_warning("WARNING: a destination after resequence() has several workers, which may send messages in another order",
-                evt_tag_str("destination", host_destination_get_id(destination)),
-                evt_tag_int("workers", host_destination_get_workers(destination)),
-                evt_tag_str("hint", hint.c_str()),
-                evt_tag_str("location", location));
+  for (LogPipe *destination : find_destinations_with_workers(resequence))
+    if (!host_destination_get_key(destination))
+      msg_warning("WARNING: a destination after resequence() has several workers, which may send messages in another order",
+                  evt_tag_str("destination", host_destination_get_id(destination)),
+                  evt_tag_int("workers", host_destination_get_workers(destination)),
+                  evt_tag_str("hint", hint.c_str()),
+                  evt_tag_str("location", location));
 }
 
 }
