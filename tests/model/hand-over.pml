@@ -31,6 +31,7 @@
  *   - When nothing more can happen, all is published: no  [asserts in Main]
  *     message is left behind.
  *   - After stop() every worker ends.                     [asserts in Main]
+ *   - No wake-up comes to a worker that has ended.        [assert in WakeUps]
  *   - No run is endless.  A worker may look in vain as    [no cycle without a progress label]
  *     often as it likes while a thief moves its tasks.
  *
@@ -62,6 +63,7 @@
  *   ONE_TASK         workers take one task at a time: no local queues
  *   ONE_BATCH        each message of a producer has a strand of its own, and all are handed over at once
  *   BLOCKS           one message may take until nothing else can happen
+ *   NAPS             each worker may get up once by itself, and wake-ups are under way for a while
  *   RESCAN           rescan_sleepers()
  *   ALWAYS_READY     it comes again and again, so that a blocked message never returns; for ltl taken
  */
@@ -116,6 +118,10 @@ byte local_queue[WORKERS];
 byte batch[WORKERS];            /* stolen_batch */
 byte local_queues_in_use;
 byte asleep;                    /* idle_ */
+#ifdef NAPS
+byte on_the_way;                /* workers that were picked, and whose wake-up has not come */
+byte may_nap = BIT(WORKERS) - 1;
+#endif
 byte alive;
 bool outlet_queued;             /* outlets_ */
 
@@ -162,12 +168,18 @@ hidden byte i, to_wake;
 /* -- Scheduler -- */
 
 /* Section::wake(): sleepers are alike, so it is the first ones here.  The
- * wake-up comes after the lock is given back.  No other thread can tell. */
+ * wake-up comes after the lock is given back.  Without naps, no other thread can
+ * tell. */
 inline wake(count)
 {
   to_wake = count;
   do
-  :: to_wake > 0 && asleep -> asleep = asleep & (asleep - 1); to_wake--
+  :: to_wake > 0 && asleep ->
+#ifdef NAPS
+     on_the_way = on_the_way | (asleep ^ (asleep & (asleep - 1)));
+#endif
+     asleep = asleep & (asleep - 1);
+     to_wake--
   :: else -> break
   od;
   to_wake = 0
@@ -175,7 +187,11 @@ inline wake(count)
 
 inline wake_all()
 {
+#ifdef NAPS
+  atomic { !locked -> on_the_way = on_the_way | asleep; asleep = 0 }
+#else
   atomic { !locked -> asleep = 0 }
+#endif
 }
 
 /* Some strand of a set */
@@ -508,7 +524,24 @@ end_not_started:
 
 find:
 end_asleep:
+#ifdef NAPS
+  if
+  :: !((asleep | on_the_way) & BIT(me))
+  /* end_nap() */
+#ifdef MISTAKE_NAPPER_DOES_NOT_WAIT
+  :: atomic
+     {
+       !locked && ((asleep | on_the_way) & may_nap & BIT(me)) ->
+       asleep = asleep & ~BIT(me);
+       may_nap = may_nap & ~BIT(me)
+     }
+#else
+  :: atomic { !locked && (asleep & may_nap & BIT(me)) -> asleep = asleep & ~BIT(me); may_nap = may_nap & ~BIT(me) }
+#endif
+  fi;
+#else
   !(asleep & BIT(me));
+#endif
 #ifdef OUTLET
   if
   :: atomic { outlet_queued && !locked -> take_outlet(me) };
@@ -1081,6 +1114,26 @@ end_nothing_retained:
 
 /* -- The main thread, and time -- */
 
+#ifdef NAPS
+/* A wake-up comes at any time after the lock was given back */
+proctype WakeUps()
+{
+  byte worker;
+
+end_none:
+  do
+  :: atomic
+     {
+       on_the_way ->
+       pick(on_the_way, worker);
+       assert(!(ended & BIT(worker)));
+       on_the_way = on_the_way & ~BIT(worker);
+       worker = 0
+     }
+  od
+}
+#endif
+
 #ifdef RESCAN
 /* rescan_sleepers(): it changes something only if there is a sleeper and a task */
 proctype Rescan()
@@ -1191,6 +1244,9 @@ init
 #endif
 #ifdef RESCAN
     run Rescan();
+#endif
+#ifdef NAPS
+    run WakeUps();
 #endif
     run Main()
   }
