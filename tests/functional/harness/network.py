@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The other ends of a daemon's connections, all on the loopback interface."""
 
+import contextlib
+import http.server
 import socket
 import threading
 
@@ -123,3 +125,59 @@ class LineServer:
             while data := connection.recv(65536):
                 with self._lock:
                     received.extend(data)
+
+
+class HttpServer:
+    """An HTTP server for a destination: keeps the lines of all requests, and knows how many connections are open."""
+
+    def __init__(self, port):
+        self._received = []
+        self._connections = 0
+        self._lock = threading.Lock()
+        self._server = http.server.ThreadingHTTPServer((LOOPBACK, port), self._handler_class())
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def lines(self):
+        with self._lock:
+            return list(self._received)
+
+    def line_count(self):
+        return len(self.lines())
+
+    def connections(self):
+        with self._lock:
+            return self._connections
+
+    def close(self):
+        """Frees the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler_class(owner):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # a client may keep its connection
+
+            def handle(self):
+                owner._count_connection(1)
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
+                owner._count_connection(-1)
+
+            def do_POST(self):
+                owner._keep(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def _count_connection(self, step):
+        with self._lock:
+            self._connections += step
+
+    def _keep(self, body):
+        with self._lock:
+            self._received += body.decode().splitlines()
