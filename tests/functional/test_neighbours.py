@@ -45,11 +45,12 @@ def start_cheap(daemon, stream, path, options):
     daemon.start(path.replace("OPTIONS", options))
 
     def is_cheap():
+        # Each time another connection: no order is promised between these.
         send_tcp(daemon.port, stream.take(from_one(50, 500)))
+        daemon.wait_for_lines(stream.total())
         return inline(daemon) > 0
 
     daemon.wait_for(is_cheap, "a path that is cheap")
-    daemon.wait_for_lines(stream.total())
 
 
 def is_inline(daemon, stream, connection):
