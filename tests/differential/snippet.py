@@ -32,8 +32,8 @@ INCLUDES = Path("/usr/share/syslog-ng/include")
 VARIANTS = ("round-robin", "keyed", "resequenced")
 DRIVERS = {"syslog": ("syslog", ""), "bsd": ("network", ""), "raw": ("network", "flags(no-parse)")}
 KEY = "${.test.key}"
-# What the element is for. Without it, the thread that reads would process all messages itself.
-COST = 'filter { "$(test-burn-up-to 60)" eq "" };'
+# What the element is for. Without this cost, the thread that reads would process all messages itself.
+COST = 'filter { "$(test-burn-up-to MICROSECONDS)" eq "" };'
 SOURCE = """
 options { log-fifo-size(1000000); };
 source s_input {
@@ -91,17 +91,19 @@ class Snippet:
     def source_kind(self):
         return self.get("source", "syslog").split()[0]
 
-    def configuration(self, variant, workers, kind=None):
-        """Without its head. `variant`: None for no element; `kind`: of the source, if not its own."""
-        driver, options = DRIVERS[kind or self.source_kind()]
-        options += " " + self.get("source", "").partition(" ")[2]
-        source = SOURCE.replace("DRIVER", driver).replace("OPTIONS", options)
+    def configuration(self, variant, options, cost, kind):
+        """Without its head. `variant`: None for no element; `cost`: of a message, at most, in microseconds."""
+        driver, source_options = DRIVERS[kind]
+        source_options += " " + self.get("source", "").partition(" ")[2]
+        source = SOURCE.replace("DRIVER", driver).replace("OPTIONS", source_options)
         text = self.text
         if not re.search(r"^log\b", text, re.MULTILINE):
             template = "|".join(value for key, value in self.settings if key == "template")
             text = PART.replace("PART", text).replace("TEMPLATE", template)
         key = f'worker-partition-key("{KEY}")' if variant == "keyed" else ""
-        element = f"parallelize(workers({workers}) {key}); {COST}" if variant else COST
+        element = COST.replace("MICROSECONDS", str(cost))
+        if variant:
+            element = f"parallelize({options} {key}); {element}"
         resequence = "resequence();" if variant == "resequenced" else ""
         return (source.replace("KEY", self.get("key", "${HOST} ${PROGRAM}"))
                 + text.replace("`element`", element).replace("`resequence`", resequence)
