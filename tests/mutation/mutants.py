@@ -713,9 +713,9 @@ core_.in_flight.load(std::memory_order_relaxed) + pending_.size()
     self->partition_key = g_strdup(text);
 """, ("functional test_compatible_options.py",)),
     Mutant("a destination with one worker loses the order", DESTINATION_WORKERS,
-           "driver->num_workers > 1", "driver->num_workers > 0", ("functional test_destination_order.py",)),
+           "->num_workers > 1", "->num_workers > 0", ("functional test_destination_order.py",)),
     Mutant("the order after another element is the first one's matter", PATH_WARNINGS,
-           "host_destination_reorders, pairing_is_active", "host_destination_reorders, nullptr",
+           "host_destination_has_workers, pairing_is_active", "host_destination_has_workers, nullptr",
            ("functional test_destination_order.py",)),
     Mutant("an element that is off is active", PAIRING,
            "(_has_role(pipe, PAIRING_OPENS) && !self->is_off)", "_has_role(pipe, PAIRING_OPENS)",
