@@ -215,7 +215,7 @@ PLACES = {
             rewrite { set("x" value(".test.first")); };
             parallelize(workers(3) worker-partition-key("$PROGRAM"));
             rewrite { set("x" value(".test.second")); };
-            parallelize(workers(1));
+            parallelize(workers(1) worker-partition-key("$PROGRAM"));
             destination(d_lines);
         };
         """,
