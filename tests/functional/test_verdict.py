@@ -132,7 +132,7 @@ def test_key_bound_by_one_of_many(syslog_ng, stream):
     with endless(syslog_ng, stream, keys=lambda number: 0 if number % 10 < 6 else number % 1000):
         found = wait_for_verdict(syslog_ng, "key-bound")
     assert found["key"] == "k0"
-    assert 0.5 < found["key_share"] < 0.7
+    assert 0.35 < found["key_share"] < 0.75  # 0.6; on a busy machine the messages of other keys take longer
     assert found["effective_parallelism"] < 3
     assert found["utilization_variance"] >= 0
 
@@ -154,7 +154,7 @@ def test_key_bound_by_one_of_many_that_begin_alike(syslog_ng):
     with endless(syslog_ng, stream, keys=lambda number: 0 if number % 10 < 6 else number % 1000):
         found = wait_for_verdict(syslog_ng, "key-bound")
     assert found["key"] == f"{LONG_BEGINNING}0"
-    assert 0.5 < found["key_share"] < 0.7
+    assert 0.35 < found["key_share"] < 0.75  # 0.6; on a busy machine the messages of other keys take longer
 
 
 def test_key_bound_by_one_that_is_expensive(syslog_ng, stream):
