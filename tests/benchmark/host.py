@@ -145,9 +145,14 @@ class Daemon:
 
     def voluntary_switches(self):
         """How often the threads that are alive now have waited for something."""
-        statuses = (task / "status" for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir())
-        return sum(int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status.read_text(), re.MULTILINE).group(1))
-                   for status in statuses)
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                status = (task / "status").read_text()
+            except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
+                continue
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.MULTILINE).group(1))
+        return total
 
     def threads(self):
         """{thread id: (name, CPU seconds)} of the threads alive now."""
