@@ -64,7 +64,7 @@ private:
   std::atomic<std::uint64_t> level_{0};
 };
 
-// The source whose pressure has become high last.
+// A source whose pressure is high: the one that was noted last.
 class LimitedSource
 {
 public:

@@ -125,10 +125,11 @@ public:
     return true;
   }
 
-  // The trial of `source` is over: another one may begin.
+  // The trial of `source`, if there is one, is over: another one may begin.  Called
+  // once a batch: stores nothing that has not changed, since every task reads this line.
   void end_trial(const void *source)
   {
-    if (trial_of_.load(std::memory_order_relaxed) == source)
+    if (trial_of_.load(std::memory_order_relaxed) == source && trial_until_.load(std::memory_order_relaxed) != 0)
       trial_until_.store(0, std::memory_order_relaxed);
   }
 
